@@ -1,0 +1,491 @@
+#include "digest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+
+#include "util.h"
+
+#define BLOCK_SIZE 4096U
+#define HASHES_PER_BLOCK (BLOCK_SIZE / SS_SHA256_SIZE)
+#define UNIT_SIZE ((size_t)BLOCK_SIZE * HASHES_PER_BLOCK) /* data below one block of hashes */
+
+/* ---- text ---- */
+
+void ss_sha256_format(const struct ss_sha256 *digest, char hex[SS_SHA256_HEX_SIZE])
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < SS_SHA256_SIZE; i++) {
+        hex[2 * i] = digits[digest->bytes[i] >> 4];
+        hex[2 * i + 1] = digits[digest->bytes[i] & 15];
+    }
+    hex[SS_SHA256_HEX_SIZE - 1] = '\0';
+}
+
+/* The value of a lower-case hex digit, or -1. */
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int ss_sha256_parse(const char *hex, struct ss_sha256 *digest)
+{
+    struct ss_sha256 parsed;
+
+    if (strnlen(hex, SS_SHA256_HEX_SIZE) != SS_SHA256_HEX_SIZE - 1)
+        return -EBADMSG;
+    for (size_t i = 0; i < SS_SHA256_SIZE; i++) {
+        int high = hex_value(hex[2 * i]);
+        int low = hex_value(hex[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return -EBADMSG;
+        parsed.bytes[i] = (unsigned char)(high << 4 | low);
+    }
+    *digest = parsed;
+    return 0;
+}
+
+bool ss_sha256_equal(const struct ss_sha256 *a, const struct ss_sha256 *b)
+{
+    return memcmp(a->bytes, b->bytes, SS_SHA256_SIZE) == 0;
+}
+
+/* ---- SHA-256 ---- */
+
+/* One thread's hashing. Looking the algorithm up and making a context cost more than a small block: done once. */
+struct hasher {
+    EVP_MD *algorithm;
+    EVP_MD_CTX *context;
+};
+
+/* OpenSSL fails here only for want of memory. What it noted about that must not surprise the program around us. */
+static int openssl_result(int ok)
+{
+    if (ok == 1)
+        return 0;
+    ERR_clear_error();
+    return -ENOMEM;
+}
+
+static void hasher_close(struct hasher *hasher)
+{
+    EVP_MD_CTX_free(hasher->context);
+    EVP_MD_free(hasher->algorithm);
+}
+
+#define AUTO_HASHER __attribute__((cleanup(hasher_close)))
+
+/* Also to be closed when this fails. */
+static int hasher_open(struct hasher *hasher)
+{
+    hasher->algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
+    hasher->context = EVP_MD_CTX_new();
+    if (!hasher->algorithm || !hasher->context)
+        return openssl_result(0);
+    return openssl_result(EVP_DigestInit_ex2(hasher->context, hasher->algorithm, NULL));
+}
+
+static int hasher_add(struct hasher *hasher, const void *bytes, size_t len)
+{
+    return openssl_result(EVP_DigestUpdate(hasher->context, bytes, len));
+}
+
+/* Gives the digest of what was added and starts again. */
+static int hasher_finish(struct hasher *hasher, struct ss_sha256 *digest)
+{
+    int err = openssl_result(EVP_DigestFinal_ex(hasher->context, digest->bytes, NULL));
+
+    return err < 0 ? err : openssl_result(EVP_DigestInit_ex2(hasher->context, NULL, NULL));
+}
+
+static int hash(struct hasher *hasher, const void *bytes, size_t len, struct ss_sha256 *digest)
+{
+    int err = hasher_add(hasher, bytes, len);
+
+    return err < 0 ? err : hasher_finish(hasher, digest);
+}
+
+/* Reads exactly len bytes. */
+static int read_exactly(int fd, void *buf, size_t len, uint64_t at)
+{
+    ssize_t n = ss_pread_full(fd, buf, len, (off_t)at);
+
+    if (n < 0)
+        return (int)n;
+    return (size_t)n < len ? -ENODATA : 0;
+}
+
+int ss_digest_head(int fd, uint64_t len, struct ss_sha256 *digest)
+{
+    AUTO_HASHER struct hasher hasher = {0};
+    unsigned char buf[4 * BLOCK_SIZE]; /* headers are short */
+    size_t chunk = sizeof buf;
+
+    int err = hasher_open(&hasher);
+    for (uint64_t at = 0; err == 0 && at < len; at += chunk) {
+        if (chunk > len - at)
+            chunk = (size_t)(len - at);
+        err = read_exactly(fd, buf, chunk, at);
+        if (err == 0)
+            err = hasher_add(&hasher, buf, chunk);
+    }
+    return err < 0 ? err : hasher_finish(&hasher, digest);
+}
+
+/* ---- fs-verity: the tree above the units ----
+ *
+ * Level 0 holds the digests of data blocks, level n + 1 those of the blocks of level n, 128 in a block, the last block
+ * of a level filled up with zeros; the root is the digest of the one block at the top. Only the block in work of each
+ * level is kept, so digests must come in order. */
+
+#define LEVELS 9     /* 7 bits each and 12 for the data block: more than the 63 bits of a file size */
+#define UNIT_LEVEL 1 /* where the tree begins: one digest for each unit of data */
+
+struct tree {
+    struct hasher hasher;
+    struct ss_sha256 zero[LEVELS + 1]; /* what each level is made of below a hole */
+    struct {
+        struct ss_sha256 block[HASHES_PER_BLOCK];
+        size_t count;
+        bool complete_block; /* one was already passed on to the next level */
+    } level[LEVELS];
+};
+
+/* Computes the digests that stand for holes. */
+static int tree_init(struct tree *tree)
+{
+    struct ss_sha256 block[HASHES_PER_BLOCK] = {0};
+
+    int err = hasher_open(&tree->hasher);
+    for (size_t i = 0; err == 0 && i <= LEVELS; i++) {
+        err = hash(&tree->hasher, block, sizeof block, &tree->zero[i]);
+        for (size_t j = 0; j < HASHES_PER_BLOCK; j++)
+            block[j] = tree->zero[i];
+    }
+    return err;
+}
+
+static int tree_add(struct tree *tree, unsigned level, const struct ss_sha256 *digest);
+
+/* Hands the block in work of a level, filled up with zeros, to the next level. */
+static int tree_pass_on(struct tree *tree, unsigned level)
+{
+    struct ss_sha256 *block = tree->level[level].block;
+    size_t count = tree->level[level].count;
+    struct ss_sha256 digest;
+
+    memset(block + count, 0, (HASHES_PER_BLOCK - count) * sizeof *block);
+    tree->level[level].count = 0;
+    tree->level[level].complete_block = true;
+    int err = hash(&tree->hasher, block, BLOCK_SIZE, &digest);
+    return err < 0 ? err : tree_add(tree, level + 1, &digest);
+}
+
+static int tree_add(struct tree *tree, unsigned level, const struct ss_sha256 *digest)
+{
+    tree->level[level].block[tree->level[level].count++] = *digest;
+    return tree->level[level].count == HASHES_PER_BLOCK ? tree_pass_on(tree, level) : 0;
+}
+
+/* Adds count digests of a hole to a level, whole blocks of them at once on the next. */
+static int tree_add_hole(struct tree *tree, unsigned level, uint64_t count)
+{
+    int err = 0;
+
+    while (err == 0 && count > 0) {
+        uint64_t blocks = tree->level[level].count == 0 ? count / HASHES_PER_BLOCK : 0;
+        if (blocks > 0) {
+            tree->level[level].complete_block = true;
+            err = tree_add_hole(tree, level + 1, blocks);
+            count -= blocks * HASHES_PER_BLOCK;
+        } else {
+            err = tree_add(tree, level, &tree->zero[level]);
+            count--;
+        }
+    }
+    return err;
+}
+
+/* Finds the root above everything that was added. */
+static int tree_root(struct tree *tree, struct ss_sha256 *root)
+{
+    unsigned level = UNIT_LEVEL;
+    int err = 0;
+
+    while (err == 0 && (tree->level[level].complete_block || tree->level[level].count > 1)) {
+        if (tree->level[level].count > 0)
+            err = tree_pass_on(tree, level);
+        level++;
+    }
+    *root = tree->level[level].block[0];
+    return err;
+}
+
+/* ---- fs-verity: the run ----
+ *
+ * The file is cut into units of 512 KiB, each of which yields one digest of level 1. Threads take units in order and
+ * finish them in any; a ring of slots puts the digests back into order for the tree. */
+
+#define MAX_THREADS 64  /* with a buffer of UNIT_SIZE each: 32 MiB */
+#define RING_SIZE 1024U /* how far a thread may be ahead of the slowest */
+#define PROGRESS_STEP (UINT64_C(64) << 20)
+
+struct slot {
+    uint64_t units; /* 1, or as many as lie in a hole */
+    struct ss_sha256 digest;
+    bool hole;
+    bool done;
+};
+
+struct run {
+    int fd;
+    uint64_t size, units;
+    const struct ss_digest_run *how;
+
+    pthread_mutex_t lock; /* guards everything below; progress is called with it held */
+    pthread_cond_t moved; /* the ring has room again, or error is set */
+    uint64_t next_unit;
+    uint64_t taken, drained; /* slots since the start */
+    uint64_t done_units, reported;
+    int error; /* the first one; ends the run */
+    struct slot ring[RING_SIZE];
+    struct tree tree;
+};
+
+static uint64_t unit_len(const struct run *run, uint64_t unit)
+{
+    uint64_t rest = run->size - unit * UNIT_SIZE;
+
+    return rest < UNIT_SIZE ? rest : UNIT_SIZE;
+}
+
+static int report(struct run *run)
+{
+    uint64_t done = run->done_units == run->units ? run->size : run->done_units * UNIT_SIZE;
+
+    if (!run->how->progress || done - run->reported < PROGRESS_STEP)
+        return 0;
+    run->reported = done;
+    return run->how->progress(run->how->context, done, run->size);
+}
+
+/* Moves the finished slots at the end of the ring into the tree. */
+static void drain(struct run *run)
+{
+    struct tree *tree = &run->tree;
+
+    while (run->error == 0 && run->drained < run->taken && run->ring[run->drained % RING_SIZE].done) {
+        const struct slot *slot = &run->ring[run->drained++ % RING_SIZE];
+        run->error =
+            slot->hole ? tree_add_hole(tree, UNIT_LEVEL, slot->units) : tree_add(tree, UNIT_LEVEL, &slot->digest);
+        run->done_units += slot->units;
+        if (run->error == 0)
+            run->error = report(run);
+    }
+    pthread_cond_broadcast(&run->moved);
+}
+
+/* How many whole units from this one on lie in a hole. The last unit of a file never counts: it may be shorter. */
+static uint64_t units_in_hole(const struct run *run, uint64_t unit)
+{
+    uint64_t last = run->units - 1;
+
+    if (unit == last)
+        return 0;
+    off_t data = lseek(run->fd, (off_t)(unit * UNIT_SIZE), SEEK_DATA);
+    if (data < 0) /* ENXIO: no data any more. Else the file system can not tell, and all is data. */
+        return errno == ENXIO ? last - unit : 0;
+    uint64_t data_unit = (uint64_t)data / UNIT_SIZE;
+    return (data_unit < last ? data_unit : last) - unit;
+}
+
+/* Takes the next unit that has data, with a slot for its digest. NULL: there is none, or the run has failed. */
+static struct slot *take_unit(struct run *run, uint64_t *unit)
+{
+    struct slot *slot = NULL;
+
+    pthread_mutex_lock(&run->lock);
+    while (!slot && run->error == 0 && run->next_unit < run->units) {
+        if (run->taken - run->drained == RING_SIZE) {
+            pthread_cond_wait(&run->moved, &run->lock);
+            continue;
+        }
+        uint64_t hole = units_in_hole(run, run->next_unit);
+        slot = &run->ring[run->taken++ % RING_SIZE];
+        *slot = (struct slot){.units = hole ? hole : 1, .hole = hole > 0, .done = hole > 0};
+        *unit = run->next_unit;
+        run->next_unit += slot->units;
+        if (slot->hole) {
+            slot = NULL;
+            drain(run);
+        }
+    }
+    pthread_mutex_unlock(&run->lock);
+    return slot;
+}
+
+static void finish_unit(struct run *run, struct slot *slot, const struct ss_sha256 *digest, int err)
+{
+    pthread_mutex_lock(&run->lock);
+    if (run->error == 0)
+        run->error = err;
+    slot->digest = *digest;
+    slot->done = true;
+    drain(run);
+    pthread_mutex_unlock(&run->lock);
+}
+
+static bool is_zero(const unsigned char *block)
+{
+    return block[0] == 0 && memcmp(block, block + 1, BLOCK_SIZE - 1) == 0;
+}
+
+/* Computes the digest of a unit: that of its block of level 0, or, when the file is one data block, of that. */
+static int hash_unit(const struct run *run, struct hasher *hasher, unsigned char *buf, uint64_t unit,
+                     struct ss_sha256 *digest)
+{
+    struct ss_sha256 block[HASHES_PER_BLOCK] = {0};
+    size_t len = (size_t)unit_len(run, unit);
+    size_t blocks = (len + BLOCK_SIZE - 1) / BLOCK_SIZE;
+
+    int err = read_exactly(run->fd, buf, len, unit * UNIT_SIZE);
+    if (err < 0)
+        return err;
+    memset(buf + len, 0, blocks * BLOCK_SIZE - len);
+    for (size_t i = 0; err == 0 && i < blocks; i++) {
+        const unsigned char *data = buf + i * BLOCK_SIZE;
+        if (is_zero(data)) /* disk images are full of them */
+            block[i] = run->tree.zero[0];
+        else
+            err = hash(hasher, data, BLOCK_SIZE, &block[i]);
+    }
+    if (run->size <= BLOCK_SIZE)
+        *digest = block[0];
+    else if (err == 0)
+        err = hash(hasher, block, sizeof block, digest);
+    return err;
+}
+
+/* One thread's work: units, until there are no more. */
+static void *work(void *argument)
+{
+    struct run *run = argument;
+    AUTO_HASHER struct hasher hasher = {0};
+    SS_AUTO_FREE unsigned char *buf = aligned_alloc(BLOCK_SIZE, UNIT_SIZE);
+    struct ss_sha256 digest = {0};
+    struct slot *slot;
+    uint64_t unit;
+
+    int err = hasher_open(&hasher);
+    if (err == 0 && !buf)
+        err = -ENOMEM;
+    while ((slot = take_unit(run, &unit))) {
+        if (err == 0)
+            err = hash_unit(run, &hasher, buf, unit, &digest);
+        finish_unit(run, slot, &digest, err);
+    }
+    return NULL;
+}
+
+static unsigned thread_count(const struct run *run)
+{
+    unsigned count = run->how->threads;
+    cpu_set_t cpus;
+
+    if (count == 0)
+        count = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : MAX_THREADS;
+    if (count > MAX_THREADS)
+        count = MAX_THREADS;
+    return run->units < count ? (unsigned)run->units : count;
+}
+
+/* Works with the calling thread and as many more as can be had. */
+static void work_together(struct run *run)
+{
+    pthread_t helper[MAX_THREADS];
+    unsigned wanted = thread_count(run);
+    unsigned helpers = 0;
+    sigset_t all, before;
+
+    /* The host program's signal handlers must not run in threads that it does not know. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (helpers + 1 < wanted && pthread_create(&helper[helpers], NULL, work, run) == 0)
+        helpers++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+
+    work(run);
+    while (helpers > 0)
+        pthread_join(helper[--helpers], NULL);
+}
+
+/* Computes the root digest of the file's tree. */
+static int run_tree(struct run *run, struct ss_sha256 *root)
+{
+    char last;
+
+    /* SEEK_DATA moves the offset, which the descriptor may share with others. */
+    off_t offset = lseek(run->fd, 0, SEEK_CUR);
+    posix_fadvise(run->fd, 0, (off_t)run->size, POSIX_FADV_SEQUENTIAL);
+    work_together(run);
+    if (offset >= 0)
+        lseek(run->fd, offset, SEEK_SET);
+
+    if (run->error != 0)
+        return run->error;
+    /* What looked like a hole at the end may have been the end. */
+    int err = read_exactly(run->fd, &last, 1, run->size - 1);
+    return err != 0 ? err : tree_root(&run->tree, root);
+}
+
+/* The digest of the fs-verity descriptor is the digest of the file. */
+static int hash_descriptor(struct hasher *hasher, uint64_t size, const struct ss_sha256 *root, struct ss_sha256 *digest)
+{
+    unsigned char descriptor[256] = {
+        [0] = 1,  /* version */
+        [1] = 1,  /* SHA-256 */
+        [2] = 12, /* log2 of the block size */
+    };
+
+    for (unsigned i = 0; i < 8; i++)
+        descriptor[8 + i] = (unsigned char)(size >> (8 * i));
+    memcpy(descriptor + 16, root->bytes, sizeof root->bytes);
+    return hash(hasher, descriptor, sizeof descriptor, digest);
+}
+
+int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *how, struct ss_sha256 *digest)
+{
+    static const struct ss_digest_run default_run;
+    struct ss_sha256 root = {0}; /* of an empty file */
+
+    if (size > INT64_MAX)
+        return -ENODATA; /* no file is that long */
+    SS_AUTO_FREE struct run *run = calloc(1, sizeof *run);
+    if (!run)
+        return -ENOMEM;
+    run->fd = fd;
+    run->size = size;
+    run->units = size / UNIT_SIZE + (size % UNIT_SIZE > 0);
+    run->how = how ? how : &default_run;
+    pthread_mutex_init(&run->lock, NULL);
+    pthread_cond_init(&run->moved, NULL);
+
+    int err = tree_init(&run->tree);
+    if (err == 0 && size > 0)
+        err = run_tree(run, &root);
+    if (err == 0)
+        err = hash_descriptor(&run->tree.hasher, size, &root, digest);
+
+    hasher_close(&run->tree.hasher);
+    pthread_cond_destroy(&run->moved);
+    pthread_mutex_destroy(&run->lock);
+    return err;
+}

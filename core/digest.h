@@ -1,0 +1,46 @@
+/* Digests. The only module that knows OpenSSL; its .c file is the only one that includes it. */
+#ifndef SAVESEAL_CORE_DIGEST_H
+#define SAVESEAL_CORE_DIGEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SS_SHA256_SIZE 32
+#define SS_SHA256_HEX_SIZE 65 /* 64 lower-case hex digits and a NUL */
+
+struct ss_sha256 {
+    unsigned char bytes[SS_SHA256_SIZE];
+};
+
+void ss_sha256_format(const struct ss_sha256 *digest, char hex[SS_SHA256_HEX_SIZE]);
+
+/* Parses exactly 64 lower-case hex digits. Returns 0 or -EBADMSG. */
+int ss_sha256_parse(const char *hex, struct ss_sha256 *digest);
+
+bool ss_sha256_equal(const struct ss_sha256 *a, const struct ss_sha256 *b);
+
+/* SHA-256 of the first len bytes of fd (pread, the file offset is not touched).
+ * Returns 0, -ENODATA when the file is shorter, -ENOMEM, or the read's -errno. */
+int ss_digest_head(int fd, uint64_t len, struct ss_sha256 *digest);
+
+/* How a long digest is run. All zero is the default. */
+struct ss_digest_run {
+    unsigned threads; /* 0: one per core that this process may use; at most 64 are used */
+
+    /* Called about every 64 MiB, one call at a time but from any of the threads, with the bytes done so far, which
+     * never go down. The other threads may have to wait for it. A non-zero return (-errno) ends the run with that
+     * value, and there are no more calls. May be NULL. */
+    int (*progress)(void *context, uint64_t done, uint64_t size);
+    void *context;
+};
+
+/* The fs-verity digest (SHA-256, 4096-byte blocks, no salt) of the first size bytes of fd: what the kernel's
+ * FS_IOC_MEASURE_VERITY and `fsverity digest` print for such a file. Above 512 KiB the calling thread has helpers,
+ * with all signals blocked. At most 64 MiB of memory whatever the size. Reads with pread; holes are found with
+ * SEEK_DATA and not read, which moves the file offset meanwhile (it is put back). run may be NULL. Returns 0, -ENODATA
+ * when the file is shorter than size, -ENOMEM, the read's -errno, or progress's value. Source: Linux
+ * Documentation/filesystems/fsverity.rst, "Merkle tree" and "fs-verity descriptor". */
+int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *run, struct ss_sha256 *digest);
+
+#endif

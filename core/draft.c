@@ -1,0 +1,256 @@
+#include "draft.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include "proc.h"
+#include "util.h"
+
+/* The lock stands on one byte far behind any data, so that it never meets the locks that programs put on their files.
+ */
+#define LOCK_OFFSET (INT64_MAX - 1)
+
+#define NAME_TRIES 16
+
+bool ss_draft_reserved(const char *name)
+{
+    return strncmp(name, SS_DRAFT_PREFIX, sizeof SS_DRAFT_PREFIX - 1) == 0;
+}
+
+int ss_draft_read(int fd, struct ss_draft_record *record)
+{
+    char text[SS_RECORD_MAX];
+
+    ssize_t len = fgetxattr(fd, SS_DRAFT_XATTR, text, sizeof text);
+    if (len < 0)
+        return errno == ERANGE ? -EBADMSG : -errno;
+    return ss_draft_decode(text, (size_t)len, record);
+}
+
+/* Starts from the line that is there, so that keys of a newer version survive. */
+int ss_draft_write(int fd, const struct ss_draft_record *record)
+{
+    struct ss_record line;
+    char text[SS_RECORD_MAX];
+
+    ssize_t len = fgetxattr(fd, SS_DRAFT_XATTR, text, sizeof text);
+    if (len < 0 || ss_record_decode(text, (size_t)len, &line) < 0)
+        ss_record_init(&line);
+    int r = ss_draft_fill(&line, record);
+    if (r < 0)
+        return r;
+    len = ss_record_encode(&line, text, sizeof text);
+    if (len < 0)
+        return (int)len;
+    return fsetxattr(fd, SS_DRAFT_XATTR, text, (size_t)len, 0) < 0 ? -errno : 0;
+}
+
+static int set_lock(int fd, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = LOCK_OFFSET, .l_len = 1};
+
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+        return 0;
+    return errno == EACCES ? -EAGAIN : -errno;
+}
+
+int ss_draft_lock(int fd)
+{
+    return set_lock(fd, F_WRLCK);
+}
+
+int ss_draft_unlock(int fd)
+{
+    return set_lock(fd, F_UNLCK);
+}
+
+int ss_draft_is_live(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_OFFSET, .l_len = 1};
+
+    if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
+        return -errno;
+    return lock.l_type != F_UNLCK;
+}
+
+static int fresh_name(char name[SS_DRAFT_NAME_SIZE])
+{
+    uint64_t id;
+
+    if (getrandom(&id, sizeof id, 0) != sizeof id)
+        return -errno;
+    snprintf(name, SS_DRAFT_NAME_SIZE, SS_DRAFT_PREFIX "%016llx", (unsigned long long)id);
+    return 0;
+}
+
+/* Opens a new file under a fresh name; a name that is taken by chance is simply tried again. */
+static int create_fresh(int dir, mode_t mode, char name[SS_DRAFT_NAME_SIZE])
+{
+    for (int i = 0; i < NAME_TRIES; i++) {
+        int r = fresh_name(name);
+        if (r < 0)
+            return r;
+        int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+        if (fd >= 0)
+            return fd;
+        if (errno != EEXIST)
+            return -errno;
+    }
+    return -EEXIST;
+}
+
+int ss_draft_create(int dir, mode_t mode, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE], int *fd)
+{
+    char fresh[SS_DRAFT_NAME_SIZE];
+
+    SS_AUTO_CLOSE int file = create_fresh(dir, mode, fresh);
+    if (file < 0)
+        return file;
+    int r = ss_draft_lock(file);
+    if (r == 0)
+        r = ss_draft_write(file, record);
+    if (r < 0) {
+        unlinkat(dir, fresh, 0);
+        return r;
+    }
+    memcpy(name, fresh, sizeof fresh);
+    *fd = ss_steal_fd(&file);
+    return 0;
+}
+
+/* rename that must not replace, also where the file system does not know RENAME_NOREPLACE. */
+static int rename_exclusive(int dir, const char *from, const char *to)
+{
+    if (renameat2(dir, from, dir, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    if (linkat(dir, from, dir, to, 0) < 0)
+        return -errno;
+    return unlinkat(dir, from, 0) < 0 ? -errno : 0;
+}
+
+int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool exclusive)
+{
+    int r;
+
+    if (exclusive)
+        r = rename_exclusive(dir, name, target);
+    else
+        r = renameat(dir, name, dir, target) < 0 ? -errno : 0;
+    /* Rename first: a crash in between leaves a public image with a record that nobody minds, never a hidden file that
+     * nobody can place. */
+    if (r == 0)
+        fremovexattr(fd, SS_DRAFT_XATTR);
+    return r;
+}
+
+/* True when name in dir is the very file that fd is open on. */
+static bool still_named(int dir, const char *name, int fd)
+{
+    struct stat by_name, by_fd;
+
+    return fstatat(dir, name, &by_name, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &by_fd) == 0 &&
+           by_name.st_dev == by_fd.st_dev && by_name.st_ino == by_fd.st_ino;
+}
+
+int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record)
+{
+    char name[SS_DRAFT_NAME_SIZE];
+
+    if (!still_named(dir, record->target, fd))
+        return -ESTALE;
+    int r = ss_draft_write(fd, record);
+    for (int i = 0; r == 0 && i < NAME_TRIES; i++) {
+        r = fresh_name(name);
+        if (r == 0)
+            r = rename_exclusive(dir, record->target, name);
+        if (r != -EEXIST)
+            return r;
+        r = 0;
+    }
+    return r;
+}
+
+/* A PREPARED draft was committed by its writer and lacks only the rename; its seal tells whether every byte is there.
+ */
+static bool prepared_and_whole(int fd, const struct ss_draft_record *record)
+{
+    struct ss_seal seal;
+    enum ss_finding finding;
+
+    return record->state == SS_DRAFT_PREPARED && ss_seal_read(fd, &seal) == 0 &&
+           ss_seal_check_content(fd, &seal, NULL, &finding) == 0 && finding == SS_INTACT;
+}
+
+static void set_crash_reason(struct ss_draft_record *record)
+{
+    char boot[sizeof record->boot];
+
+    if (record->state == SS_DRAFT_WAIT) {
+        record->reason = SS_FORMAT_INCOMPLETE;
+    } else {
+        ss_proc_boot_id(boot, sizeof boot);
+        record->reason = SS_DAEMON_DIED;
+        snprintf(record->detail, sizeof record->detail, "%s while it was being written",
+                 strcmp(boot, record->boot) == 0 ? "savesealfs ended" : "the host stopped");
+    }
+    record->state = SS_DRAFT_INTERRUPTED;
+}
+
+int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
+{
+    struct ss_draft_record found;
+
+    SS_AUTO_CLOSE int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    int r = ss_draft_lock(fd);
+    if (r < 0)
+        return r;
+    if (!still_named(dir, name, fd))
+        return -EAGAIN;
+    r = ss_draft_read(fd, &found);
+    if (r < 0)
+        return r;
+    if (prepared_and_whole(fd, &found)) {
+        r = ss_draft_publish(dir, name, fd, found.target, found.exclusive);
+        if (r == 0)
+            r = ss_draft_sync_dir(dir);
+        *record = found;
+        return r < 0 ? r : 1;
+    }
+    if (found.state != SS_DRAFT_INTERRUPTED) {
+        set_crash_reason(&found);
+        r = ss_draft_write(fd, &found);
+    }
+    *record = found;
+    return r;
+}
+
+void ss_draft_describe_writer(struct ss_draft_record *record, pid_t pid)
+{
+    record->pid = pid;
+    record->start = 0;
+    if (pid > 0)
+        ss_proc_start(pid, &record->start);
+    ss_proc_name(pid, record->writer, sizeof record->writer);
+    ss_proc_boot_id(record->boot, sizeof record->boot);
+    if (gethostname(record->host, sizeof record->host) < 0)
+        record->host[0] = '\0';
+    record->host[sizeof record->host - 1] = '\0';
+    record->opened = time(NULL);
+}
+
+int ss_draft_sync_dir(int dir)
+{
+    SS_AUTO_CLOSE int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    return fsync(fd) < 0 ? -errno : 0;
+}

@@ -1,0 +1,94 @@
+/* Drafts on disk: files that are being written, beside their target under a reserved hidden name.
+ *
+ * The directory is the database. A draft is `.saveseal.` and 16 hex digits, with a record in the extended
+ * attribute user.saveseal.draft. It is live while an OFD lock is held on it: the lock dies with its holder, so it tells
+ * the truth after any crash, and on a shared directory too. Everything works on directory descriptors (O_PATH will do).
+ *
+ * No state in this module; functions may be called from any thread. */
+#ifndef SAVESEAL_CORE_DRAFT_H
+#define SAVESEAL_CORE_DRAFT_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "finding.h"
+#include "record.h"
+#include "seal.h"
+
+#define SS_DRAFT_PREFIX ".saveseal."
+#define SS_DRAFT_XATTR "user.saveseal.draft"
+#define SS_XATTR_PREFIX "user.saveseal." /* all of ours */
+#define SS_DRAFT_ID_LEN 16
+#define SS_DRAFT_NAME_SIZE (sizeof SS_DRAFT_PREFIX + SS_DRAFT_ID_LEN) /* NUL included */
+#define SS_DETAIL_MAX 160
+
+enum ss_draft_state {
+    SS_DRAFT_WRITING,     /* somebody may still write */
+    SS_DRAFT_WAIT,        /* all closed, its own header says that more is to come */
+    SS_DRAFT_PREPARED,    /* durable, sealed, committed by its format's own mark: only the rename is missing */
+    SS_DRAFT_INTERRUPTED, /* will not be published: see reason */
+};
+
+struct ss_draft_record {
+    char target[NAME_MAX + 1]; /* public name, in the same directory */
+    enum ss_draft_state state;
+    enum ss_finding reason;     /* for INTERRUPTED why; SS_CLEAN otherwise */
+    char detail[SS_DETAIL_MAX]; /* one clause in English, may be empty */
+    char writer[SS_SEAL_WRITER_MAX];
+    pid_t pid;      /* of the creating process, as the daemon sees it; 0 unknown */
+    uint64_t start; /* its start time, clock ticks after boot (/proc/PID/stat field 22); 0 unknown */
+    char boot[40];  /* /proc/sys/kernel/random/boot_id of that host */
+    char host[65];
+    time_t opened;  /* seconds since the epoch, UTC */
+    bool exclusive; /* made with O_EXCL: must not replace a name */
+};
+
+/* True for names that belong to Saveseal: nothing but Saveseal may create or see them. */
+bool ss_draft_reserved(const char *name);
+
+/* Text codec; errors as ss_seal_decode and ss_seal_encode. */
+int ss_draft_decode(const void *bytes, size_t len, struct ss_draft_record *record);
+ssize_t ss_draft_encode(const struct ss_draft_record *record, char *buf, size_t size);
+
+/* Sets the record's keys in a line, leaving others as they are. Returns 0, -EINVAL (a time before 1970) or -E2BIG. */
+int ss_draft_fill(struct ss_record *line, const struct ss_draft_record *record);
+
+/* Read and write the record of an open file (not O_PATH). read: -ENODATA when there is none. write keeps keys of the
+ * record on disk that this version does not know. */
+int ss_draft_read(int fd, struct ss_draft_record *record);
+int ss_draft_write(int fd, const struct ss_draft_record *record);
+
+/* Creates an empty draft in dir with a fresh random name, takes its lock, writes its record.
+ * *fd is open O_RDWR and close-on-exec and holds the lock until it (and every duplicate) is closed.
+ * Ownership and mode are those of a plain creation by the calling thread. On error nothing is left behind. */
+int ss_draft_create(int dir, mode_t mode, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE], int *fd);
+
+/* Takes the lock (fd open for writing) without waiting: 0, -EAGAIN when somebody else holds it, -errno.
+ * unlock gives it back. is_live asks without taking it: 1, 0 or -errno. */
+int ss_draft_lock(int fd);
+int ss_draft_unlock(int fd);
+int ss_draft_is_live(int fd);
+
+/* Gives the draft its public name in one rename and takes its record off; the caller syncs the directory when it must
+ * be durable. With exclusive an existing name is not replaced: -EEXIST. fd is the draft's descriptor. */
+int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool exclusive);
+
+/* Hides an image that must not be deleted: renames it to a fresh draft name with record (whose target is its name).
+ * fd is the image, open for reading. */
+int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record);
+
+/* After a crash: what a draft that nobody holds must become. Takes the lock; a PREPARED draft that still agrees with
+ * its seal is published, any other that had no verdict yet becomes INTERRUPTED with reason SS_DAEMON_DIED. record tells
+ * the caller what it is now. Returns 1 when it was published, 0 when not, -EAGAIN when it is live, -errno. */
+int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record);
+
+/* Fills pid, start, boot, host, opened and writer for a process (pid 0: unknown) as of now. */
+void ss_draft_describe_writer(struct ss_draft_record *record, pid_t pid);
+
+/* fsync of a directory given as any descriptor, O_PATH too. */
+int ss_draft_sync_dir(int dir);
+
+#endif

@@ -1,0 +1,102 @@
+#include "finding.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const struct ss_finding_text findings[SS_FINDING_COUNT] = {
+    [SS_CLEAN] = {"clean", SS_CLASS_INTACT, "the save is complete, sealed and in place", ""},
+    [SS_WRITER_KILLED] = {"writer-killed", SS_CLASS_DAMAGED, "the program was killed while it was saving",
+                          "save again, then discard this draft"},
+    [SS_WRITER_EXITED] = {"writer-exited", SS_CLASS_DAMAGED, "the program reported an error when it ended",
+                          "read the program's own message, save again, then discard this draft"},
+    [SS_WRITER_VANISHED] = {"writer-vanished", SS_CLASS_DAMAGED, "the program is gone and nobody saw how it ended",
+                            "save again; if you know that this save was complete, salvage the draft instead"},
+    [SS_WRITE_FAILED] = {"write-failed", SS_CLASS_DAMAGED, "a part of the image could not be written",
+                         "look for a full or failing disk, save again, then discard this draft"},
+    [SS_SYNC_FAILED] = {"sync-failed", SS_CLASS_DAMAGED, "the image did not reach the disk safely",
+                        "look for disk errors in the kernel log, save again, then discard this draft"},
+    [SS_FORMAT_INCOMPLETE] = {"format-incomplete", SS_CLASS_DAMAGED,
+                              "the image's own header says that it is not complete",
+                              "save again, then discard this draft"},
+    [SS_NAME_TAKEN] = {"name-taken", SS_CLASS_DAMAGED, "another file got the name while this one was being saved",
+                       "salvage the draft under another name, or discard it"},
+    [SS_PUBLISH_FAILED] = {"publish-failed", SS_CLASS_DAMAGED, "the image is complete but could not be given its name",
+                           "look at the log for the cause, then salvage the draft"},
+    [SS_DAEMON_DIED] = {"daemon-died", SS_CLASS_DAMAGED, "Saveseal stopped or the power failed during the save",
+                        "save again, then discard this draft"},
+    [SS_DRAFT_IN_PROGRESS] = {"draft-in-progress", SS_CLASS_TEMPORARY, "the image is being written right now",
+                              "wait until the save ends, then try again"},
+    [SS_DRAFT_WAITING] = {"draft-waiting", SS_CLASS_TEMPORARY,
+                          "the save is not finished: its program has more to write",
+                          "wait until the program is done, then try again"},
+    [SS_INTACT] = {"intact", SS_CLASS_INTACT, "the image is what was saved", ""},
+    [SS_UNSEALED] = {"unsealed", SS_CLASS_UNKNOWN, "the file has no seal, so nothing is known about it",
+                     "if you know that it is good, seal it now"},
+    [SS_HEADER_MISMATCH] = {"header-mismatch", SS_CLASS_DAMAGED,
+                            "the start of the image was changed after it was saved",
+                            "do not use it: restore another copy"},
+    [SS_CONTENT_MISMATCH] = {"content-mismatch", SS_CLASS_DAMAGED,
+                             "the content of the image was changed after it was saved",
+                             "do not use it: restore another copy"},
+    [SS_TRUNCATED] = {"truncated", SS_CLASS_DAMAGED, "the end of the image is missing",
+                      "do not use it: restore another copy"},
+    [SS_GROWN] = {"grown", SS_CLASS_DAMAGED, "the image is longer than it was when it was saved",
+                  "find out what wrote to it; do not use it: restore another copy"},
+    [SS_SEAL_INVALID] = {"seal-invalid", SS_CLASS_DAMAGED, "the image's seal can not be read",
+                         "do not trust the image; if you know that it is good, seal it again"},
+    [SS_SEAL_TOO_NEW] = {"seal-too-new", SS_CLASS_UNKNOWN, "the image was sealed by a newer Saveseal",
+                         "check it with that version or a later one"},
+    [SS_CHANGED_WHILE_READING] = {"changed-while-reading", SS_CLASS_TEMPORARY,
+                                  "the image was changed while it was being read",
+                                  "make sure that nothing writes to it, then try again"},
+    [SS_NOT_FOUND] = {"not-found", SS_CLASS_INVALID, "there is no such file", "check the name"},
+    [SS_NOT_A_FILE] = {"not-a-file", SS_CLASS_INVALID, "this is not a regular file", "name an image file"},
+    [SS_NOT_A_DRAFT] = {"not-a-draft", SS_CLASS_INVALID, "this is not a draft",
+                        "run saveseal status to see the drafts and their ids"},
+    [SS_DEST_EXISTS] = {"dest-exists", SS_CLASS_INVALID, "there is already a file of that name",
+                        "choose another name, or move the file away first"},
+    [SS_NO_PERMISSION] = {"no-permission", SS_CLASS_INVALID, "you are not allowed to do this",
+                          "run it as the owner of the file or as root"},
+    [SS_IO_ERROR] = {"io-error", SS_CLASS_TEMPORARY, "the file could not be read or written",
+                     "look for disk errors in the kernel log, then try again"},
+    [SS_USAGE] = {"usage", SS_CLASS_INVALID, "the command line is wrong", "run saveseal --help"},
+};
+
+/* Names, and ranks by severity, the worst first in line. */
+static const struct {
+    const char *name;
+    unsigned severity;
+} classes[] = {
+    [SS_CLASS_INTACT] = {"intact", 0},
+    [SS_CLASS_UNKNOWN] = {"unknown", 1},
+    [SS_CLASS_TEMPORARY] = {"temporary", 2},
+    [SS_CLASS_INVALID] = {"invalid-request", 3},
+    [SS_CLASS_INCONSISTENT] = {"checkpoint-inconsistent", 4},
+    [SS_CLASS_DAMAGED] = {"damaged", 5},
+};
+
+const struct ss_finding_text *ss_finding_text(enum ss_finding finding)
+{
+    return &findings[finding];
+}
+
+int ss_finding_parse(const char *id, enum ss_finding *finding)
+{
+    for (unsigned i = 0; i < SS_FINDING_COUNT; i++) {
+        if (strcmp(findings[i].id, id) == 0) {
+            *finding = (enum ss_finding)i;
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
+enum ss_class ss_class_worse(enum ss_class a, enum ss_class b)
+{
+    return classes[a].severity >= classes[b].severity ? a : b;
+}
+
+const char *ss_class_name(enum ss_class class)
+{
+    return classes[class].name;
+}

@@ -1,0 +1,291 @@
+#include "proc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "util.h"
+
+/* Task flags in field 9 of /proc/PID/stat: include/linux/sched.h, unchanged since Linux 2.6. */
+#define PF_EXITING 0x4UL
+#define PF_SIGNALED 0x400UL
+
+#define STAT_FIELD_FLAGS 9
+#define STAT_FIELD_START 22
+#define STAT_FIELD_EXIT_CODE 52
+
+/* Reads /proc/PID/FILE into buf, NUL-terminated. Returns its length or -errno. */
+static ssize_t read_proc(pid_t pid, const char *file, char *buf, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+
+    SS_AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? -ESRCH : -errno;
+    ssize_t n = ss_pread_full(fd, buf, size - 1, 0);
+    if (n >= 0)
+        buf[n] = '\0';
+    return n;
+}
+
+/* The value of "KEY:\t" at the start of a line of text, or NULL. */
+static const char *line_value(const char *line, const char *key)
+{
+    size_t len = strlen(key);
+    return strncmp(line, key, len) == 0 && line[len] == ':' ? line + len + 1 : NULL;
+}
+
+/* Reads line by line: the list of groups, which stands before VmSize, can be far longer than any buffer. */
+int ss_proc_status(pid_t tid, struct ss_proc_status *status)
+{
+    struct ss_proc_status found = {0};
+    char path[64];
+    SS_AUTO_FREE char *line = NULL;
+    size_t capacity = 0;
+    const char *value;
+
+    if (tid <= 0)
+        return -ESRCH;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return errno == ENOENT ? -ESRCH : -errno;
+    while (!found.has_memory && getline(&line, &capacity, file) > 0) {
+        if ((value = line_value(line, "Tgid")))
+            found.tgid = (pid_t)strtol(value, NULL, 10);
+        else if ((value = line_value(line, "PPid")))
+            found.ppid = (pid_t)strtol(value, NULL, 10);
+        else if (line_value(line, "VmSize"))
+            found.has_memory = true;
+    }
+    fclose(file);
+    if (found.tgid <= 0)
+        return -ESRCH;
+    *status = found;
+    return 0;
+}
+
+/* Field number (from 1) of a stat line, counted from the end of the name, which may hold anything. */
+static int stat_field(const char *text, int number, unsigned long long *value)
+{
+    const char *at = strrchr(text, ')');
+    if (!at)
+        return -EBADMSG;
+    for (int field = 2; field < number; field++) {
+        at = strchr(at + 1, ' ');
+        if (!at)
+            return -EBADMSG;
+    }
+    char *end;
+    *value = strtoull(at + 1, &end, 10);
+    return end == at + 1 ? -EBADMSG : 0;
+}
+
+static void judge_exit(struct ss_proc_close *how, unsigned long long flags, unsigned long long exit_code)
+{
+    if (!(flags & PF_EXITING)) {
+        /* No memory and not exiting: a kernel thread closed for somebody whom we can not see. */
+        how->finding = SS_WRITER_VANISHED;
+    } else if ((flags & PF_SIGNALED) || (exit_code & 0x7f)) {
+        how->finding = SS_WRITER_KILLED;
+        how->number = (int)(exit_code & 0x7f);
+    } else if (exit_code >> 8) {
+        how->finding = SS_WRITER_EXITED;
+        how->number = (int)((exit_code >> 8) & 0xff);
+    } else {
+        how->finding = SS_CLEAN;
+    }
+}
+
+void ss_proc_closing(pid_t tid, struct ss_proc_close *how)
+{
+    struct ss_proc_status status;
+    char text[1024];
+    unsigned long long flags, exit_code;
+
+    *how = (struct ss_proc_close){.finding = SS_WRITER_VANISHED};
+    if (ss_proc_status(tid, &status) < 0)
+        return;
+    how->tgid = status.tgid;
+    if (status.has_memory) {
+        how->finding = SS_CLEAN;
+        return;
+    }
+    /* A task without memory is past the point where it could be in execve, so stat does not block. */
+    how->exiting = true;
+    if (read_proc(tid, "stat", text, sizeof text) < 0)
+        return;
+    if (stat_field(text, STAT_FIELD_FLAGS, &flags) < 0 || stat_field(text, STAT_FIELD_EXIT_CODE, &exit_code) < 0)
+        return;
+    judge_exit(how, flags, exit_code);
+}
+
+int ss_proc_start(pid_t pid, uint64_t *start)
+{
+    char text[1024];
+    unsigned long long value;
+
+    ssize_t n = read_proc(pid, "stat", text, sizeof text);
+    if (n < 0)
+        return (int)n;
+    int r = stat_field(text, STAT_FIELD_START, &value);
+    if (r == 0)
+        *start = value;
+    return r;
+}
+
+void ss_proc_name(pid_t pid, char *buf, size_t size)
+{
+    char text[64];
+
+    buf[0] = '\0';
+    if (pid <= 0 || read_proc(pid, "comm", text, sizeof text) < 0)
+        return;
+    text[strcspn(text, "\n")] = '\0';
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    snprintf(buf, size, "%s", text);
+}
+
+int ss_proc_exe(pid_t pid, char *buf, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+
+    ssize_t n = readlink(path, buf, size);
+    if (n < 0)
+        return errno == ENOENT ? -ESRCH : -errno;
+    if ((size_t)n >= size)
+        return -ENAMETOOLONG;
+    buf[n] = '\0';
+    return 0;
+}
+
+/* The mount id of descriptor `name` if it is open on inode ino, else -1. */
+static long descriptor_mount(int dir, const char *name, uint64_t ino)
+{
+    char text[1024];
+    long mount = -1;
+    bool same_inode = false;
+    const char *value;
+
+    SS_AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t n = ss_pread_full(fd, text, sizeof text - 1, 0);
+    if (n < 0)
+        return -1;
+    text[n] = '\0';
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if ((value = line_value(line, "mnt_id")))
+            mount = strtol(value, NULL, 10);
+        else if ((value = line_value(line, "ino")))
+            same_inode = strtoull(value, NULL, 10) == ino;
+    }
+    return same_inode ? mount : -1;
+}
+
+/* One line of mountinfo: "36 35 98:0 /root /mount/point options ..." (proc(5)); \ooo stands for blanks in the path. */
+struct mount_line {
+    long id;
+    unsigned major, minor;
+    char path[PATH_MAX];
+};
+
+static void unescape(char *text)
+{
+    char *out = text;
+
+    for (const char *in = text; *in; in++) {
+        if (in[0] == '\\' && in[1] >= '0' && in[1] <= '3' && in[2] && in[3]) {
+            *out++ = (char)((in[1] - '0') * 64 + (in[2] - '0') * 8 + (in[3] - '0'));
+            in += 3;
+        } else {
+            *out++ = *in;
+        }
+    }
+    *out = '\0';
+}
+
+/* Calls match for each mount that the process sees until it says true; *found is then that line. */
+static int find_mount(pid_t pid, bool (*match)(const struct mount_line *, const void *), const void *context,
+                      struct mount_line *found)
+{
+    char path[64], *line = NULL;
+    size_t capacity = 0;
+    int r = -ENOENT;
+
+    snprintf(path, sizeof path, "/proc/%d/mountinfo", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return -errno;
+    while (getline(&line, &capacity, file) > 0) {
+        struct mount_line mount;
+        if (sscanf(line, "%ld %*d %u:%u %*s %4095s", &mount.id, &mount.major, &mount.minor, mount.path) != 4)
+            continue;
+        unescape(mount.path);
+        if (match(&mount, context)) {
+            *found = mount;
+            r = 0; /* go on: the last one is the topmost */
+        }
+    }
+    free(line);
+    fclose(file);
+    return r;
+}
+
+static bool match_id(const struct mount_line *mount, const void *context)
+{
+    return mount->id == *(const long *)context;
+}
+
+static bool match_path(const struct mount_line *mount, const void *context)
+{
+    return strcmp(mount->path, context) == 0;
+}
+
+int ss_proc_mount_device(const char *path, dev_t *dev)
+{
+    struct mount_line mount;
+
+    int r = find_mount(getpid(), match_path, path, &mount);
+    if (r == 0)
+        *dev = makedev(mount.major, mount.minor);
+    return r;
+}
+
+bool ss_proc_holds(pid_t pid, dev_t dev, uint64_t ino)
+{
+    char path[64];
+    struct mount_line mount;
+    bool found = false;
+
+    snprintf(path, sizeof path, "/proc/%d/fdinfo", (int)pid);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return false;
+    for (struct dirent *entry; !found && (entry = readdir(dir));) {
+        long id = entry->d_name[0] == '.' ? -1 : descriptor_mount(dirfd(dir), entry->d_name, ino);
+        found = id >= 0 && find_mount(pid, match_id, &id, &mount) == 0 && makedev(mount.major, mount.minor) == dev;
+    }
+    closedir(dir);
+    return found;
+}
+
+void ss_proc_boot_id(char *buf, size_t size)
+{
+    buf[0] = '\0';
+    SS_AUTO_CLOSE int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t n = ss_pread_full(fd, buf, size - 1, 0);
+    buf[n > 0 ? n : 0] = '\0';
+    buf[strcspn(buf, "\n")] = '\0';
+}

@@ -1,0 +1,59 @@
+/* What /proc tells about the processes that use a draft.
+ *
+ * The trap (measured on Linux 6.18): /proc/PID/stat of a task that is inside execve blocks until every close-on-exec
+ * FLUSH is answered. /proc/PID/status never blocks. So everything here reads status, and stat only where the text says
+ * why it can not block. No function here takes a lock; callers hold none meanwhile. Thread-safe. */
+#ifndef SAVESEAL_CORE_PROC_H
+#define SAVESEAL_CORE_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "finding.h"
+
+/* Facts of one task (any thread id). */
+struct ss_proc_status {
+    pid_t tgid;
+    pid_t ppid;      /* 0: none, or in another pid namespace */
+    bool has_memory; /* false: a kernel thread, or so far into its exit that its memory is gone */
+};
+
+/* Returns 0, -ESRCH when there is no such task, or -errno. */
+int ss_proc_status(pid_t tid, struct ss_proc_status *status);
+
+/* How a task is closing a descriptor, asked while its FLUSH is held. */
+struct ss_proc_close {
+    enum ss_finding finding; /* SS_CLEAN, SS_WRITER_KILLED, SS_WRITER_EXITED, SS_WRITER_VANISHED */
+    int number;              /* the signal, or the exit status */
+    bool exiting;            /* closed by the kernel at its end, not by a call */
+    pid_t tgid;              /* its process, 0 when unknown */
+};
+
+/* Never fails: what can not be seen is SS_WRITER_VANISHED. Reads stat only of a task without memory, which is past
+ * execve. */
+void ss_proc_closing(pid_t tid, struct ss_proc_close *how);
+
+/* Start time of a process, clock ticks after boot. Reads stat: only for a process one of whose threads is waiting
+ * for us in a call (so it can not be in the blocking part of execve), or from a tool. 0 or -errno. */
+int ss_proc_start(pid_t pid, uint64_t *start);
+
+/* Name (comm) of a task into buf, control characters replaced; "" when it is gone. */
+void ss_proc_name(pid_t pid, char *buf, size_t size);
+
+/* Path of the executable. Returns 0 or -errno (-ENAMETOOLONG when cut). */
+int ss_proc_exe(pid_t pid, char *buf, size_t size);
+
+/* True when the process has a descriptor open on inode ino of the file system with device number dev. Reads fdinfo and
+ * mountinfo, which ask no file system, so it is safe from inside one. False when that can not be told. */
+bool ss_proc_holds(pid_t pid, dev_t dev, uint64_t ino);
+
+/* Device number of what is mounted on path (the topmost, as this process sees it), from mountinfo: unlike stat() it
+ * asks no file system. Returns 0, -ENOENT, or -errno. */
+int ss_proc_mount_device(const char *path, dev_t *dev);
+
+/* This host's boot id into buf, "" if it can not be read. */
+void ss_proc_boot_id(char *buf, size_t size);
+
+#endif
