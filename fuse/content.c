@@ -1,0 +1,259 @@
+#include "content.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/copy.h"
+#include "cred.h"
+#include "core/proc.h"
+#include "core/util.h"
+
+static void describe(struct ss_fs *fs, struct ss_save *save, struct ss_draft_record *record)
+{
+    *record = (struct ss_draft_record){.state = SS_DRAFT_WRITING, .reason = SS_CLEAN};
+    ss_save_place(fs, save, record->target);
+    ss_draft_describe_writer(record, save->family.pid);
+    pthread_mutex_lock(&save->state);
+    record->exclusive = save->exclusive;
+    pthread_mutex_unlock(&save->state);
+}
+
+/* Makes the draft known to everybody who reads save->draft. */
+static void install(struct ss_save *save, const struct ss_draft_record *record, int fd)
+{
+    pthread_mutex_lock(&save->state);
+    save->record = *record;
+    pthread_mutex_unlock(&save->state);
+    atomic_store(&save->draft, fd);
+}
+
+int ss_content_create(struct ss_fs *fs, struct ss_save *save, const struct fuse_ctx *caller, mode_t mode)
+{
+    struct ss_draft_record record;
+    char target[NAME_MAX + 1];
+    int fd = -1;
+
+    describe(fs, save, &record);
+    int dir = ss_save_place(fs, save, target);
+    ss_cred_assume(fs, caller);
+    int r = ss_draft_create(dir, mode & 07777, &record, save->draft_name, &fd);
+    ss_cred_restore(fs);
+    if (r == 0)
+        install(save, &record, fd);
+    return r;
+}
+
+/* A draft with the owner, mode and labels of the image that it is to replace, and its first `keep` bytes. */
+static int make_from_base(struct ss_fs *fs, struct ss_save *save, uint64_t keep)
+{
+    struct ss_draft_record record;
+    char target[NAME_MAX + 1];
+    int fd = -1;
+
+    describe(fs, save, &record);
+    int dir = ss_save_place(fs, save, target);
+    int r = ss_draft_create(dir, 0600, &record, save->draft_name, &fd);
+    if (r < 0)
+        return r;
+    r = ss_copy_attributes(save->base, fd);
+    if (r == 0 && keep > 0)
+        r = ss_copy_data(save->base, fd, keep);
+    if (r < 0) {
+        unlinkat(dir, save->draft_name, 0);
+        close(fd);
+        return r;
+    }
+    install(save, &record, fd);
+    return 0;
+}
+
+/* The draft's descriptor, making the draft when this is the first change. keep: bytes of the base that stay, at most.
+ */
+static int draft_for_change(struct ss_fs *fs, struct ss_save *save, off_t keep)
+{
+    struct stat st;
+    int draft = atomic_load(&save->draft);
+
+    if (draft >= 0)
+        return draft;
+    pthread_mutex_lock(&save->content);
+    int r = 0;
+    if (atomic_load(&save->draft) < 0) {
+        r = fstat(save->base, &st) < 0 ? -errno : 0;
+        if (r == 0)
+            r = make_from_base(fs, save, (uint64_t)(st.st_size < keep ? st.st_size : keep));
+    }
+    pthread_mutex_unlock(&save->content);
+    return r < 0 ? r : atomic_load(&save->draft);
+}
+
+static void add_writer(struct ss_save *save, pid_t tgid)
+{
+    pthread_mutex_lock(&save->state);
+    uint32_t i = 0, known = save->writer_count < SS_SAVE_WRITERS_MAX ? save->writer_count : SS_SAVE_WRITERS_MAX;
+    while (i < known && save->writer[i] != tgid)
+        i++;
+    if (i == known) {
+        if (known < SS_SAVE_WRITERS_MAX)
+            save->writer[known] = tgid;
+        save->writer_count = known + 1;
+    }
+    pthread_mutex_unlock(&save->state);
+}
+
+/* Remembers whose process writes; looks into /proc only when the thread is another than last time. */
+static void note_writer(struct ss_save *save, struct ss_handle *handle, pid_t tid)
+{
+    struct ss_proc_status status;
+
+    if (atomic_load(&handle->flushed)) {
+        pthread_mutex_lock(&save->state);
+        save->unflushed += atomic_exchange(&handle->flushed, false);
+        pthread_mutex_unlock(&save->state);
+    }
+    if (tid <= 0 || atomic_exchange(&handle->last_writer, tid) == tid)
+        return;
+    if (ss_proc_status(tid, &status) == 0)
+        add_writer(save, status.tgid);
+}
+
+static void note_failure(struct ss_save *save, off_t start, off_t end, int error)
+{
+    pthread_mutex_lock(&save->state);
+    ss_failures_add(&save->failures, (uint64_t)start, (uint64_t)end, error);
+    pthread_mutex_unlock(&save->state);
+}
+
+/* A draft that had been committed is written again: a crash must not publish it. Its seal no longer fits either, so
+ * this is the second line of defence. */
+static void take_back_commitment(struct ss_save *save)
+{
+    struct ss_draft_record record;
+
+    pthread_mutex_lock(&save->state);
+    bool committed = save->committed;
+    save->committed = false;
+    save->record.state = SS_DRAFT_WRITING;
+    record = save->record;
+    pthread_mutex_unlock(&save->state);
+    if (committed)
+        ss_draft_write(atomic_load(&save->draft), &record);
+}
+
+/* After a change of bytes [start, end) succeeded; end 0: nothing is written over. The count moves after the change, so
+ * that a preparation that ran meanwhile is seen to be stale. */
+static void note_success(struct ss_save *save, off_t start, off_t end)
+{
+    atomic_fetch_add(&save->changes, 1);
+    pthread_mutex_lock(&save->state);
+    if (save->failures.count && end > start)
+        ss_failures_resolve(&save->failures, (uint64_t)start, (uint64_t)end);
+    bool committed = save->committed;
+    pthread_mutex_unlock(&save->state);
+    if (committed)
+        take_back_commitment(save);
+}
+
+ssize_t ss_content_read(struct ss_save *save, void *buf, size_t size, off_t off)
+{
+    return ss_pread_full(ss_save_data(save), buf, size, off);
+}
+
+ssize_t ss_content_write(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, bool page_cache,
+                         const void *buf, size_t size, off_t off)
+{
+    size_t done = 0;
+    off_t end = off + (off_t)size;
+
+    note_writer(save, handle, page_cache ? 0 : tid);
+    int fd = draft_for_change(fs, save, INT64_MAX);
+    int r = fd < 0 ? fd : ss_pwrite_full(fd, buf, size, off, &done);
+    if (done > 0)
+        note_success(save, off, off + (off_t)done);
+    if (r < 0)
+        note_failure(save, off + (off_t)done, end, -r);
+    return done > 0 ? (ssize_t)done : r;
+}
+
+int ss_content_truncate(struct ss_fs *fs, struct ss_save *save, off_t size)
+{
+    struct stat st;
+
+    int fd = draft_for_change(fs, save, size);
+    if (fd < 0) {
+        note_failure(save, 0, size > 0 ? size : 1, -fd);
+        return fd;
+    }
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (ftruncate(fd, size) < 0) {
+        int error = errno;
+        note_failure(save, st.st_size < size ? st.st_size : size, st.st_size < size ? size : st.st_size, error);
+        return -error;
+    }
+    note_success(save, size, INT64_MAX); /* what failed behind the new end is no longer wanted */
+    return 0;
+}
+
+/* Errors after which a program goes another way are no failed writes. */
+static bool loses_data(int error)
+{
+    return error == ENOSPC || error == EDQUOT || error == EIO || error == EFBIG || error == EROFS;
+}
+
+int ss_content_allocate(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, int mode,
+                        off_t off, off_t len)
+{
+    bool promises_content = !(mode & FALLOC_FL_KEEP_SIZE) || (mode & FALLOC_FL_PUNCH_HOLE);
+    bool zeroes = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
+
+    note_writer(save, handle, tid);
+    int fd = draft_for_change(fs, save, INT64_MAX);
+    int error = fd < 0 ? -fd : 0;
+    if (!error && fallocate(fd, mode, off, len) < 0)
+        error = errno;
+    if (!error)
+        note_success(save, off, zeroes ? off + len : 0);
+    else if (loses_data(error) && promises_content)
+        note_failure(save, off, off + len, error);
+    return -error;
+}
+
+ssize_t ss_content_copy(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, int from,
+                        off_t from_off, off_t off, size_t len)
+{
+    off_t start = off;
+
+    note_writer(save, handle, tid);
+    int fd = draft_for_change(fs, save, INT64_MAX);
+    ssize_t n = fd < 0 ? -1 : copy_file_range(from, &from_off, fd, &off, len, 0);
+    int error = fd < 0 ? -fd : errno;
+    if (n > 0)
+        note_success(save, start, start + n);
+    else if (n < 0 && loses_data(error))
+        note_failure(save, start, start + (off_t)len, error);
+    return n < 0 ? -error : n;
+}
+
+int ss_content_sync(struct ss_save *save, bool data_only)
+{
+    int fd = atomic_load(&save->draft);
+
+    if (fd < 0)
+        return 0;
+    if ((data_only ? fdatasync(fd) : fsync(fd)) == 0)
+        return 0;
+    int error = errno;
+    pthread_mutex_lock(&save->state);
+    if (save->verdict == SS_CLEAN) {
+        save->verdict = SS_SYNC_FAILED;
+        snprintf(save->detail, sizeof save->detail, "fsync failed: %s", strerrordesc_np(error));
+    }
+    pthread_mutex_unlock(&save->state);
+    return -error;
+}

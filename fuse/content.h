@@ -1,0 +1,29 @@
+/* Changing what a save holds: every write, truncation and allocation goes through here, so that none is missed by the
+ * verdict. Functions return bytes or 0, or -errno. Thread-safe; none is called with a lock held, except as noted. */
+#ifndef SAVESEAL_FUSE_CONTENT_H
+#define SAVESEAL_FUSE_CONTENT_H
+
+#include "save.h"
+
+/* Makes the empty draft of a save that edits nothing, owned by the caller. Before the save is known to anyone else. */
+int ss_content_create(struct ss_fs *fs, struct ss_save *save, const struct fuse_ctx *caller, mode_t mode);
+
+ssize_t ss_content_read(struct ss_save *save, void *buf, size_t size, off_t off);
+
+/* page_cache: written back from the kernel's pages, so that tid says nothing about who wrote. */
+ssize_t ss_content_write(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, bool page_cache,
+                         const void *buf, size_t size, off_t off);
+
+/* May be called with busy claimed. */
+int ss_content_truncate(struct ss_fs *fs, struct ss_save *save, off_t size);
+
+int ss_content_allocate(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, int mode,
+                        off_t off, off_t len);
+
+/* Copies from descriptor `from` into the save, like copy_file_range(2). */
+ssize_t ss_content_copy(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, int from,
+                        off_t from_off, off_t off, size_t len);
+
+int ss_content_sync(struct ss_save *save, bool data_only);
+
+#endif

@@ -1,0 +1,145 @@
+#include "fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ops.h"
+#include "save.h"
+
+#define NODE_BUCKETS (SS_MAX_NODES / 4)
+
+static int create_root(struct ss_fs *fs, int backing_fd)
+{
+    struct stat st;
+    uint32_t index;
+
+    if (fstat(backing_fd, &st) < 0)
+        return -errno;
+    int fd = fcntl(backing_fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    return ss_node_lookup(fs, fd, &st, SS_NONE, "", &index); /* the first record: FUSE_ROOT_ID; never forgotten */
+}
+
+int ss_fs_create(struct ss_fs *fs, int backing_fd)
+{
+    size_t buckets = NODE_BUCKETS * sizeof(uint32_t);
+    size_t size = ss_pool_space(sizeof(struct ss_node), SS_MAX_NODES) +
+                  ss_pool_space(sizeof(struct ss_handle), SS_MAX_HANDLES) +
+                  ss_pool_space(sizeof(struct ss_save), SS_MAX_SAVES) + buckets;
+    size_t offset = 0;
+
+    int r = ss_arena_create(&fs->arena, size);
+    if (r < 0)
+        return r;
+    ss_pool_init(&fs->nodes, &fs->arena, &offset, sizeof(struct ss_node), SS_MAX_NODES);
+    ss_pool_init(&fs->handles, &fs->arena, &offset, sizeof(struct ss_handle), SS_MAX_HANDLES);
+    ss_pool_init(&fs->saves, &fs->arena, &offset, sizeof(struct ss_save), SS_MAX_SAVES);
+    fs->node_buckets = (uint32_t *)(void *)(fs->arena.memory + offset);
+    memset(fs->node_buckets, 0xff, buckets);
+    memset(fs->save_buckets, 0xff, sizeof fs->save_buckets);
+    fs->deferred = SS_NONE;
+    fs->root = backing_fd;
+    pthread_mutex_init(&fs->tables, NULL);
+    return create_root(fs, backing_fd);
+}
+
+void ss_fs_destroy(struct ss_fs *fs)
+{
+    pthread_mutex_destroy(&fs->tables);
+    ss_arena_destroy(&fs->arena);
+    close(fs->root);
+}
+
+uint32_t ss_handle_take(struct ss_fs *fs, int kind, int fd, uint32_t node, uint32_t save)
+{
+    pthread_mutex_lock(&fs->tables);
+    uint32_t index = ss_pool_take(&fs->handles);
+    if (index != SS_NONE) {
+        struct ss_handle *handle = ss_pool_at(&fs->handles, index);
+        handle->kind = kind;
+        handle->fd = fd;
+        handle->node = node;
+        handle->save = save;
+        ss_node_ref(fs, node);
+        if (save != SS_NONE)
+            ss_save_ref(fs, save);
+    }
+    pthread_mutex_unlock(&fs->tables);
+    return index;
+}
+
+struct ss_handle *ss_handle_at(struct ss_fs *fs, uint64_t fh)
+{
+    return (struct ss_handle *)(void *)(fs->handles.base + fh * fs->handles.record_size);
+}
+
+void ss_handle_give(struct ss_fs *fs, uint32_t index)
+{
+    pthread_mutex_lock(&fs->tables);
+    struct ss_handle *handle = ss_handle_at(fs, index);
+    if (handle->fd >= 0)
+        close(handle->fd);
+    ss_node_unref(fs, handle->node);
+    if (handle->save != SS_NONE)
+        ss_save_unref(fs, handle->save);
+    handle->kind = SS_HANDLE_FREE;
+    ss_pool_give(&fs->handles, index);
+    pthread_mutex_unlock(&fs->tables);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+    struct ss_fs *fs = userdata;
+
+    /* DONT_MASK: the umask is applied in the backing directory, where a default ACL takes its place. */
+    conn->want |=
+        conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_DONT_MASK | FUSE_CAP_POSIX_ACL | FUSE_CAP_PARALLEL_DIROPS |
+                         FUSE_CAP_ASYNC_DIO | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+    /* The loop looks at each request before it is handled, so requests come into memory, not a pipe. Locks stay with
+     * the kernel. */
+    conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+                              FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);
+    /* RELEASE is a background request: it must not queue behind a limit while later requests overtake it. */
+    conn->max_background = 32768;
+    conn->congestion_threshold = 24576;
+    fs->initialised(fs);
+}
+
+const struct fuse_lowlevel_ops ss_ops = {
+    .init = op_init,
+    .lookup = ss_op_lookup,
+    .forget = ss_op_forget,
+    .forget_multi = ss_op_forget_multi,
+    .getattr = ss_op_getattr,
+    .setattr = ss_op_setattr,
+    .readlink = ss_op_readlink,
+    .mknod = ss_op_mknod,
+    .mkdir = ss_op_mkdir,
+    .unlink = ss_op_unlink,
+    .rmdir = ss_op_rmdir,
+    .symlink = ss_op_symlink,
+    .rename = ss_op_rename,
+    .link = ss_op_link,
+    .create = ss_op_create,
+    .open = ss_op_open,
+    .read = ss_op_read,
+    .write = ss_op_write,
+    .flush = ss_op_flush,
+    .release = ss_op_release,
+    .fsync = ss_op_fsync,
+    .fallocate = ss_op_fallocate,
+    .lseek = ss_op_lseek,
+    .copy_file_range = ss_op_copy_file_range,
+    .opendir = ss_op_opendir,
+    .readdir = ss_op_readdir,
+    .releasedir = ss_op_releasedir,
+    .fsyncdir = ss_op_fsyncdir,
+    .statfs = ss_op_statfs,
+    .setxattr = ss_op_setxattr,
+    .getxattr = ss_op_getxattr,
+    .listxattr = ss_op_listxattr,
+    .removexattr = ss_op_removexattr,
+};

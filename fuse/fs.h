@@ -1,0 +1,99 @@
+/* The mounted file system: everything that the operations share. One per session, its user data.
+ *
+ * Threads: every request is served by some thread of loop.c. Locks, in the order in which they are taken (a thread may
+ * take later ones while it holds earlier ones, never the other way round):
+ *
+ *   1. loop's receive lock   held while the next request is read, and by RELEASE until its state change is done
+ *   2. save.content          one save: making its draft file; long (copies data)
+ *   3. save.preparing        one save: sync and digest; long
+ *   4. fs.tables             all of the node, handle and save tables; short, no I/O, never /proc
+ *   5. save.state            one save: verdict, failures, writers; short, no I/O, never /proc
+ *
+ * RELEASE takes 4 and 5 only, so that nothing slow runs under the receive lock; what is slow it defers (fs.deferred).
+ * No lock is held while /proc is read: see core/proc.h. */
+#ifndef SAVESEAL_FUSE_FS_H
+#define SAVESEAL_FUSE_FS_H
+
+#define FUSE_USE_VERSION 314
+
+#include <fuse3/fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "arena.h"
+#include "core/finding.h"
+#include "node.h"
+
+#define SS_MAX_NODES (1u << 20)
+#define SS_MAX_HANDLES (1u << 17)
+#define SS_MAX_SAVES (1u << 14)
+#define SS_SAVE_BUCKETS (1u << 10)
+#define SS_SAVERS_MAX 16
+
+/* An open file or directory. fi->fh is its index. */
+struct ss_handle {
+    enum { SS_HANDLE_FREE, SS_HANDLE_IMAGE, SS_HANDLE_SAVE, SS_HANDLE_DIR } kind;
+    int fd;        /* IMAGE, DIR: own descriptor; SAVE: -1, the save has them */
+    uint32_t node; /* holds a reference */
+    uint32_t save; /* SAVE: holds a reference; else SS_NONE */
+    bool writes;   /* SAVE: opened for writing */
+
+    /* SAVE, guarded by save.state; close_*: how its last FLUSH came about */
+    _Atomic bool flushed; /* FLUSHed and not written through since; changes under state, may be read without */
+    bool close_seen;
+    pid_t closer; /* its process, 0 unknown */
+    enum ss_finding close_finding;
+    int close_number;
+
+    _Atomic pid_t last_writer; /* thread of the last WRITE: saves a look into /proc each time */
+};
+
+struct ss_save;
+
+struct ss_fs {
+    /* Set before threads are started, read-only afterwards. */
+    int root;            /* O_PATH descriptor of the backing directory */
+    const char *backing; /* its path, for messages */
+    const char *mount;   /* absolute */
+    bool digest_full;
+    bool privileged;                 /* may act as other users */
+    char *savers[SS_SAVERS_MAX + 1]; /* executables that may see every draft, NULL-terminated */
+    struct ss_arena arena;
+
+    void (*initialised)(struct ss_fs *fs); /* called once, when the kernel's first request came: the mount works */
+    void *initialised_context;
+
+    _Atomic dev_t device; /* of the mount; 0 until known */
+
+    pthread_mutex_t tables;
+    /* Guarded by tables: */
+    struct ss_pool nodes, handles, saves;
+    uint32_t *node_buckets;
+    uint32_t save_buckets[SS_SAVE_BUCKETS];
+    uint32_t save_count; /* linked saves */
+
+    /* Slow work that RELEASE left over: saves to finish, a list through save.next_deferred. Guarded by tables. */
+    uint32_t deferred;
+};
+
+static inline struct ss_fs *ss_fs(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+/* Lays out the tables and opens the root node on the backing directory fd (which the fs then owns). Returns 0 or
+ * -errno. */
+int ss_fs_create(struct ss_fs *fs, int backing_fd);
+void ss_fs_destroy(struct ss_fs *fs);
+
+/* Handles. take: an index with a reference on node and, unless SS_NONE, save; SS_NONE when the table is full.
+ * give: drops both references and closes the descriptor. */
+uint32_t ss_handle_take(struct ss_fs *fs, int kind, int fd, uint32_t node, uint32_t save);
+struct ss_handle *ss_handle_at(struct ss_fs *fs, uint64_t fh);
+void ss_handle_give(struct ss_fs *fs, uint32_t index);
+
+extern const struct fuse_lowlevel_ops ss_ops;
+
+#endif

@@ -1,0 +1,437 @@
+#include "judge.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "prepare.h"
+#include "core/proc.h"
+
+/* With state held: the first thing that spoils a save is its verdict. */
+static void spoil(struct ss_save *save, enum ss_finding finding, const char *detail)
+{
+    if (save->verdict != SS_CLEAN)
+        return;
+    save->verdict = finding;
+    snprintf(save->detail, sizeof save->detail, "%s", detail);
+}
+
+static void spoil_by_close(struct ss_save *save, enum ss_finding finding, int number)
+{
+    char detail[SS_DETAIL_MAX];
+
+    if (finding == SS_WRITER_KILLED)
+        snprintf(detail, sizeof detail, "writer killed by signal %d", number);
+    else if (finding == SS_WRITER_EXITED)
+        snprintf(detail, sizeof detail, "writer exited with status %d", number);
+    else
+        snprintf(detail, sizeof detail, "how the writer ended could not be seen");
+    spoil(save, finding, detail);
+}
+
+/* A process that merely inherited the descriptor may end as it likes; the opener and those who wrote may not. */
+static bool matters(const struct ss_save *save, pid_t tgid)
+{
+    if (tgid == 0 || tgid == save->family.pid || save->writer_count > SS_SAVE_WRITERS_MAX)
+        return true;
+    for (uint32_t i = 0; i < save->writer_count; i++)
+        if (save->writer[i] == tgid)
+            return true;
+    return false;
+}
+
+/* A writer that ignores SIGXFSZ sees EFBIG, but the kernel sends us nothing: the only trace is a file that ends exactly
+ * at the writer's limit. */
+static bool stopped_at_limit(struct ss_save *save, pid_t pid, uint64_t *size)
+{
+    struct rlimit limit;
+    struct stat st;
+
+    if (pid <= 0 || prlimit(pid, RLIMIT_FSIZE, NULL, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return false;
+    if (fstat(atomic_load(&save->draft), &st) < 0 || (uint64_t)st.st_size != limit.rlim_cur)
+        return false;
+    *size = (uint64_t)st.st_size;
+    return true;
+}
+
+/* Notes the close; returns what is known to be wrong by now as -errno for the closer, or 0. */
+static int note_close(struct ss_save *save, struct ss_handle *handle, const struct ss_proc_close *how, bool *last)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&save->state);
+    handle->closer = how->tgid;
+    handle->close_seen = true;
+    handle->close_finding = how->finding;
+    handle->close_number = how->number;
+    if (!atomic_exchange(&handle->flushed, true))
+        save->unflushed--;
+    if (how->finding != SS_CLEAN && matters(save, how->tgid))
+        spoil_by_close(save, how->finding, how->number);
+    const struct ss_failure *failure = ss_failures_first(&save->failures);
+    if (failure)
+        r = -failure->error;
+    else if (save->verdict != SS_CLEAN && save->verdict != SS_WRITER_VANISHED)
+        r = -EIO;
+    *last = save->unflushed == 0;
+    pthread_mutex_unlock(&save->state);
+    return r;
+}
+
+int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid)
+{
+    struct ss_proc_close how;
+    uint64_t size;
+    bool last;
+
+    if (!handle->writes)
+        return 0;
+    ss_proc_closing(tid, &how);
+    int r = note_close(save, handle, &how, &last);
+    if (r < 0 || atomic_load(&save->draft) < 0)
+        return r;
+    if (how.finding == SS_CLEAN && stopped_at_limit(save, how.tgid, &size)) {
+        pthread_mutex_lock(&save->state);
+        ss_failures_add(&save->failures, size, size + 1, EFBIG);
+        pthread_mutex_unlock(&save->state);
+        return -EFBIG;
+    }
+    /* While others still write, the slow part would be done in vain; the last of them does it. */
+    return last ? ss_prepare(fs, save) : 0;
+}
+
+static void log_verdict(struct ss_save *save, const char *target, enum ss_finding finding, const char *detail)
+{
+    struct timespec now;
+    struct stat st = {0};
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    fstat(ss_save_data(save), &st);
+    double seconds = (double)(now.tv_sec - save->begun.tv_sec) + 1e-9 * (double)(now.tv_nsec - save->begun.tv_nsec);
+    bool fine = finding == SS_CLEAN || finding == SS_DRAFT_WAITING;
+    ss_log(fine ? LOG_NOTICE : LOG_WARNING, "%s: %s: %s; %lld bytes, %.3f s%s%s", target, ss_finding_text(finding)->id,
+           *detail ? detail : ss_finding_text(finding)->sentence, (long long)st.st_size, seconds,
+           finding == SS_CLEAN ? "" : "; draft ", finding == SS_CLEAN ? "" : save->draft_name);
+}
+
+/* Writes what the draft is now, on disk and in memory. */
+static void set_record(struct ss_save *save, enum ss_draft_state state, enum ss_finding reason, const char *detail)
+{
+    struct ss_draft_record record;
+
+    pthread_mutex_lock(&save->state);
+    save->record.state = state;
+    save->record.reason = reason;
+    snprintf(save->record.detail, sizeof save->record.detail, "%s", detail);
+    save->committed = false;
+    record = save->record;
+    pthread_mutex_unlock(&save->state);
+    int r = ss_draft_write(atomic_load(&save->draft), &record);
+    if (r < 0)
+        ss_log(LOG_ERR, "%s: the record of draft %s could not be written: %s", record.target, save->draft_name,
+               strerrordesc_np(-r));
+}
+
+static void set_status(struct ss_save *save, enum ss_save_status status)
+{
+    pthread_mutex_lock(&save->state);
+    save->status = status;
+    pthread_mutex_unlock(&save->state);
+}
+
+static void interrupt(struct ss_fs *fs, struct ss_save *save, enum ss_finding finding, const char *detail)
+{
+    char target[NAME_MAX + 1];
+
+    ss_save_place(fs, save, target);
+    set_record(save, SS_DRAFT_INTERRUPTED, finding, detail);
+    ss_draft_unlock(atomic_load(&save->draft));
+    set_status(save, SS_SAVE_INTERRUPTED);
+    log_verdict(save, target, finding, detail);
+}
+
+/* Takes its own reference for the list. */
+static void defer(struct ss_fs *fs, uint32_t index, bool sync_only)
+{
+    pthread_mutex_lock(&fs->tables);
+    struct ss_save *save = ss_save_at(fs, index);
+    ss_save_ref(fs, index);
+    save->sync_only = sync_only;
+    save->next_deferred = fs->deferred;
+    fs->deferred = index;
+    pthread_mutex_unlock(&fs->tables);
+}
+
+static void publish(struct ss_fs *fs, uint32_t index, struct ss_save *save)
+{
+    char target[NAME_MAX + 1], detail[SS_DETAIL_MAX];
+
+    int dir = ss_save_place(fs, save, target);
+    pthread_mutex_lock(&save->state);
+    bool exclusive = save->exclusive;
+    pthread_mutex_unlock(&save->state);
+    int r = ss_draft_publish(dir, save->draft_name, atomic_load(&save->draft), target, exclusive);
+    if (r < 0) {
+        snprintf(detail, sizeof detail, "rename failed: %s", strerrordesc_np(-r));
+        interrupt(fs, save, r == -EEXIST ? SS_NAME_TAKEN : SS_PUBLISH_FAILED, detail);
+        return;
+    }
+    ss_draft_unlock(atomic_load(&save->draft));
+    set_status(save, SS_SAVE_PUBLISHED);
+    ss_save_unlink(fs, index);
+    log_verdict(save, target, SS_CLEAN, "");
+    defer(fs, index, true);
+}
+
+/* What the verdict is as things stand. *stale: it hangs on a preparation that is yet to be made. */
+static enum ss_finding verdict_of(struct ss_save *save, char detail[SS_DETAIL_MAX], bool *stale)
+{
+    pthread_mutex_lock(&save->state);
+    enum ss_finding finding = save->verdict;
+    const struct ss_failure *failure = ss_failures_first(&save->failures);
+    const struct ss_prepared *prepared = &save->prepared;
+    bool current = prepared->valid && prepared->changes == atomic_load(&save->changes);
+
+    snprintf(detail, SS_DETAIL_MAX, "%s", save->detail);
+    if (finding == SS_WRITER_VANISHED && current && prepared->completion == SS_COMPLETION_DONE)
+        finding = SS_CLEAN; /* the format itself vouches for it */
+    if (finding == SS_CLEAN && failure) {
+        finding = SS_WRITE_FAILED;
+        const char *name = strerrorname_np(failure->error);
+        snprintf(detail, SS_DETAIL_MAX, "write failed: %s at offset %llu", name ? name : "error",
+                 (unsigned long long)failure->start);
+    }
+    if (finding == SS_CLEAN && current && prepared->completion == SS_COMPLETION_PARTIAL) {
+        finding = SS_FORMAT_INCOMPLETE;
+        snprintf(detail, SS_DETAIL_MAX, "%s", prepared->why);
+    }
+    *stale = finding == SS_CLEAN && !current;
+    pthread_mutex_unlock(&save->state);
+    return finding;
+}
+
+/* The last handle for writing is closed. Claimed by the caller. Returns false when that needs slow work and may not
+ * have it. */
+static bool conclude(struct ss_fs *fs, uint32_t index, bool slow_allowed)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+    char detail[SS_DETAIL_MAX];
+    bool stale;
+
+    enum ss_finding finding = verdict_of(save, detail, &stale);
+    if (atomic_load(&save->draft) < 0) {
+        set_status(save, SS_SAVE_DROPPED); /* changed nothing, or could not: the old image stays */
+        ss_save_unlink(fs, index);
+        if (finding == SS_WRITE_FAILED)
+            ss_log(LOG_WARNING, "%s: %s: %s; no draft could be made", save->target, ss_finding_text(finding)->id,
+                   detail);
+        return true;
+    }
+    if (stale && !slow_allowed)
+        return false;
+    if (stale) {
+        int r = ss_prepare(fs, save);
+        finding = verdict_of(save, detail, &stale);
+        if (finding == SS_CLEAN && (r < 0 || stale)) {
+            finding = SS_SYNC_FAILED;
+            snprintf(detail, sizeof detail, "it could not be sealed: %s", strerrordesc_np(r < 0 ? -r : EBUSY));
+        }
+    }
+    if (finding == SS_CLEAN) {
+        publish(fs, index, save);
+    } else if (finding == SS_FORMAT_INCOMPLETE) {
+        set_record(save, SS_DRAFT_WAIT, SS_CLEAN, detail);
+        log_verdict(save, save->record.target, SS_DRAFT_WAITING, detail);
+    } else {
+        interrupt(fs, save, finding, detail);
+    }
+    return true;
+}
+
+/* With state held: whoever held this descriptor last must have closed it well. */
+static void judge_last_holder(struct ss_save *save, const struct ss_handle *handle)
+{
+    if (!handle->close_seen)
+        spoil_by_close(save, SS_WRITER_VANISHED, 0);
+    else if (handle->close_finding != SS_CLEAN)
+        spoil_by_close(save, handle->close_finding, handle->close_number);
+}
+
+void ss_judge_release(struct ss_fs *fs, uint32_t index, struct ss_handle *handle)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    pthread_mutex_lock(&save->state);
+    save->handles--;
+    if (handle->writes) {
+        save->writers--;
+        save->unflushed -= !atomic_load(&handle->flushed);
+        judge_last_holder(save, handle);
+        save->last_closer = handle->closer;
+    }
+    bool last = handle->writes && save->writers == 0;
+    pthread_mutex_unlock(&save->state);
+    if (!last)
+        return;
+
+    ss_save_claim(save);
+    pthread_mutex_lock(&save->state);
+    bool over = save->writers == 0 && save->status == SS_SAVE_OPEN;
+    pthread_mutex_unlock(&save->state);
+    if (over && !conclude(fs, index, false))
+        defer(fs, index, false); /* still claimed */
+    else
+        ss_save_yield(save);
+}
+
+/* Content changed after the last FLUSH: through a mapping that outlived its descriptor. No FLUSH tells how that
+ * process ended, so look at it now. */
+static void judge_mapper(struct ss_save *save)
+{
+    struct ss_proc_close how;
+
+    pthread_mutex_lock(&save->state);
+    pid_t pid = save->last_closer;
+    pthread_mutex_unlock(&save->state);
+    ss_proc_closing(pid, &how);
+    if (how.finding == SS_CLEAN)
+        return;
+    pthread_mutex_lock(&save->state);
+    spoil_by_close(save, how.finding, how.number);
+    pthread_mutex_unlock(&save->state);
+}
+
+static void sync_place(struct ss_fs *fs, struct ss_save *save)
+{
+    char target[NAME_MAX + 1];
+
+    int r = ss_draft_sync_dir(ss_save_place(fs, save, target));
+    if (r < 0)
+        ss_log(LOG_ERR, "%s: the directory could not be synced after the rename: %s", target, strerrordesc_np(-r));
+}
+
+bool ss_judge_deferred(struct ss_fs *fs)
+{
+    pthread_mutex_lock(&fs->tables);
+    uint32_t index = fs->deferred;
+    bool sync_only = false;
+    if (index != SS_NONE) {
+        struct ss_save *save = ss_save_at(fs, index);
+        fs->deferred = save->next_deferred;
+        sync_only = save->sync_only;
+    }
+    pthread_mutex_unlock(&fs->tables);
+    if (index == SS_NONE)
+        return false;
+
+    struct ss_save *save = ss_save_at(fs, index);
+    if (sync_only) {
+        sync_place(fs, save);
+    } else {
+        judge_mapper(save);
+        conclude(fs, index, true);
+        ss_save_yield(save);
+    }
+    ss_save_release(fs, index);
+    return true;
+}
+
+/* Takes the draft of an interrupted save up again, if it is still ours to take. */
+static int resume(struct ss_save *save)
+{
+    struct stat st;
+    int draft = atomic_load(&save->draft);
+
+    if (ss_draft_lock(draft) < 0)
+        return -ESTALE;
+    if (fstat(draft, &st) < 0 || st.st_nlink == 0) {
+        ss_draft_unlock(draft);
+        return -ESTALE;
+    }
+    return 0;
+}
+
+static int open_for_writing(struct ss_fs *fs, uint32_t index, struct ss_save *save, bool truncates)
+{
+    pthread_mutex_lock(&save->state);
+    enum ss_save_status status = save->status;
+    bool dead = save->verdict != SS_CLEAN;
+    pthread_mutex_unlock(&save->state);
+
+    if (status == SS_SAVE_PUBLISHED || status == SS_SAVE_DROPPED)
+        return -ESTALE;
+    if (status == SS_SAVE_INTERRUPTED) {
+        if ((dead && truncates) || resume(save) < 0) {
+            ss_save_unlink(fs, index); /* it stays on disk with its reason; the name is free for a new save */
+            return -ESTALE;
+        }
+        set_status(save, SS_SAVE_OPEN);
+    }
+    if (atomic_load(&save->draft) >= 0 && save->record.state != SS_DRAFT_WRITING)
+        set_record(save, SS_DRAFT_WRITING, SS_CLEAN, "");
+    return 0;
+}
+
+int ss_judge_open(struct ss_fs *fs, uint32_t index, bool writes, bool truncates)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    ss_save_claim(save);
+    int r = writes ? open_for_writing(fs, index, save, truncates) : 0;
+    if (r == 0) {
+        pthread_mutex_lock(&save->state);
+        save->opened = true;
+        save->handles++;
+        save->writers += writes;
+        save->unflushed += writes;
+        pthread_mutex_unlock(&save->state);
+    }
+    ss_save_yield(save);
+    return r;
+}
+
+int ss_judge_drop(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+    char target[NAME_MAX + 1];
+    int r = 0;
+
+    ss_save_claim(save);
+    pthread_mutex_lock(&save->state);
+    enum ss_save_status status = save->status;
+    pthread_mutex_unlock(&save->state);
+    if (status == SS_SAVE_PUBLISHED || status == SS_SAVE_DROPPED) {
+        r = -ESTALE;
+    } else {
+        bool changed = atomic_load(&save->draft) >= 0;
+        int dir = ss_save_place(fs, save, target);
+        if (!changed)
+            r = 1;
+        else if (unlinkat(dir, save->draft_name, 0) < 0 && errno != ENOENT)
+            r = -errno;
+        if (r >= 0) {
+            set_status(save, SS_SAVE_DROPPED);
+            ss_save_unlink(fs, index);
+            if (changed)
+                ss_log(LOG_NOTICE, "%s: draft %s dropped by its writer", target, save->draft_name);
+        }
+    }
+    ss_save_yield(save);
+    return r;
+}
+
+void ss_judge_abandon(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    pthread_mutex_lock(&save->state);
+    bool waiting = save->status == SS_SAVE_OPEN && save->record.state == SS_DRAFT_WAIT;
+    pthread_mutex_unlock(&save->state);
+    if (waiting && atomic_load(&save->draft) >= 0)
+        interrupt(fs, save, SS_FORMAT_INCOMPLETE, save->prepared.why);
+}

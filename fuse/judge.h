@@ -1,0 +1,31 @@
+/* The verdict: watches how a save's descriptors are closed, prepares it while the last close() waits, and at the end
+ * publishes the draft or keeps it with its reason. See docs/design.md, "From close to seal". */
+#ifndef SAVESEAL_FUSE_JUDGE_H
+#define SAVESEAL_FUSE_JUDGE_H
+
+#include "save.h"
+
+/* One more handle on the save. For writing it may have to be continued first: -ESTALE when it can not be (published,
+ * dropped, taken away by a tool, or truncated after its writer died): the name then needs a new save. Claims the save.
+ */
+int ss_judge_open(struct ss_fs *fs, uint32_t index, bool writes, bool truncates);
+
+/* FLUSH: thread tid closes a descriptor of handle. Returns what close() is to return, 0 or -errno. Blocks as long as
+ * the disk needs. */
+int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid);
+
+/* RELEASE: the handle is gone. Publishes or keeps the draft when it was the last one for writing. Called under the
+ * receive lock: what would take long goes to the list of deferred work. */
+void ss_judge_release(struct ss_fs *fs, uint32_t index, struct ss_handle *handle);
+
+/* Does one piece of deferred work, if any. Called without locks. Returns whether there was one. */
+bool ss_judge_deferred(struct ss_fs *fs);
+
+/* The family unlinks the name. 0: the draft is dropped; 1: nothing had been changed, so that the image itself is meant;
+ * -ESTALE: the save is over already; else -errno. Claims the save. */
+int ss_judge_drop(struct ss_fs *fs, uint32_t index);
+
+/* Nobody is left to continue a closed save. Claimed by the caller, no handle is open. */
+void ss_judge_abandon(struct ss_fs *fs, uint32_t index);
+
+#endif

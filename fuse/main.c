@@ -1,0 +1,174 @@
+/* savesealfs: options and life cycle. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backing.h"
+#include "cred.h"
+#include "daemon.h"
+#include "log.h"
+#include "loop.h"
+#include "options.h"
+#include "core/proc.h"
+
+/* Each known file is pinned by a descriptor. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* Signals are taken by the main thread alone: every other thread inherits this. */
+static void block_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* our own limit is an error to report, not an end */
+}
+
+static int split_savers(struct ss_fs *fs, char *list)
+{
+    size_t count = 0;
+    char *rest = NULL;
+
+    for (char *path = list ? strtok_r(list, ":", &rest) : NULL; path; path = strtok_r(NULL, ":", &rest)) {
+        if (count == SS_SAVERS_MAX) {
+            fprintf(stderr, "savesealfs: savers: more than %d programs\n", SS_SAVERS_MAX);
+            return -E2BIG;
+        }
+        fs->savers[count++] = path;
+    }
+    return 0;
+}
+
+/* Adds our own mount options to the user's. */
+static int add_mount_options(struct fuse_args *args, const struct ss_options *options, const char *backing)
+{
+    char line[PATH_MAX * 2 + 64], name[PATH_MAX * 2];
+    size_t n = 0;
+
+    /* A comma or backslash in the source's name would end the option. */
+    for (const char *c = backing; *c && n + 2 < sizeof name; c++) {
+        if (*c == ',' || *c == '\\')
+            name[n++] = '\\';
+        name[n++] = *c;
+    }
+    name[n] = '\0';
+    snprintf(line, sizeof line, "-osubtype=savesealfs,default_permissions%s%s", geteuid() == 0 ? ",allow_other" : "",
+             options->debug ? ",debug" : "");
+    if (fuse_opt_add_arg(args, line) < 0)
+        return -ENOMEM;
+    snprintf(line, sizeof line, "-ofsname=%s", name);
+    if (fuse_opt_add_arg(args, line) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+static void on_initialised(struct ss_fs *fs)
+{
+    dev_t device;
+
+    if (ss_proc_mount_device(fs->mount, &device) == 0)
+        atomic_store(&fs->device, device);
+    ss_daemon_ready(fs->initialised_context);
+}
+
+/* From mount to unmount. Returns an exit status. */
+static int serve(struct ss_fs *fs, struct fuse_args *args, struct ss_daemon *daemon, bool foreground)
+{
+    int status = 1;
+
+    struct fuse_session *session = fuse_session_new(args, &ss_ops, sizeof ss_ops, fs);
+    if (!session)
+        return 1;
+    if (fuse_session_mount(session, fs->mount) == 0) {
+        fs->initialised = on_initialised;
+        fs->initialised_context = daemon;
+        ss_log_open(!foreground);
+        int r = ss_loop_run(session, fs);
+        if (r < 0)
+            ss_log(LOG_ERR, "%s: ended: %s", fs->mount, strerrordesc_np(-r));
+        status = r < 0;
+        fuse_session_unmount(session);
+    }
+    fuse_session_destroy(session);
+    return status;
+}
+
+static int run(struct fuse_args *args, struct ss_options *options)
+{
+    struct ss_daemon daemon = {.pipe = -1};
+    static struct ss_fs fs;
+    static char backing[PATH_MAX], mount[PATH_MAX];
+
+    if (!realpath(options->backing, backing) || !realpath(options->mount, mount)) {
+        fprintf(stderr, "savesealfs: %s: %s\n", backing[0] ? options->mount : options->backing, strerror(errno));
+        return 1;
+    }
+    int fd = ss_backing_open(backing, options->read_only);
+    if (fd < 0)
+        return 1;
+    bool foreground = options->foreground || options->debug;
+    if (!foreground && ss_daemon_start(&daemon) < 0)
+        return 1;
+
+    fs.backing = backing;
+    fs.mount = mount;
+    fs.digest_full = !options->digest || strcmp(options->digest, "full") == 0;
+    fs.privileged = ss_cred_init();
+    raise_descriptor_limit();
+    block_signals();
+    umask(0);
+    if (split_savers(&fs, options->savers) < 0 || add_mount_options(args, options, backing) < 0)
+        return 1;
+    int r = ss_fs_create(&fs, fd);
+    if (r < 0) {
+        fprintf(stderr, "savesealfs: %s: %s\n", backing, strerrordesc_np(-r));
+        return 1;
+    }
+    if (!options->read_only)
+        ss_backing_recover(fd);
+    int status = serve(&fs, args, &daemon, foreground);
+    ss_fs_destroy(&fs);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
+    struct ss_options options = {0};
+    int status = 2;
+
+    if (ss_options_parse(&args, &options) < 0) {
+        status = 2;
+    } else if (options.help) {
+        ss_options_usage();
+        status = 0;
+    } else if (options.version) {
+        printf("savesealfs %s (libfuse %s)\n", SAVESEAL_VERSION, fuse_pkgversion());
+        status = 0;
+    } else {
+        status = run(&args, &options);
+    }
+    fuse_opt_free_args(&args);
+    ss_options_free(&options);
+    return status;
+}

@@ -1,0 +1,169 @@
+#include "node.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs.h"
+#include "save.h"
+
+#define NODE_BUCKETS (SS_MAX_NODES / 4)
+
+static struct ss_node *at(struct ss_fs *fs, uint32_t index)
+{
+    return ss_pool_at(&fs->nodes, index);
+}
+
+uint32_t ss_node_index(uint64_t id)
+{
+    return (uint32_t)(id - 1);
+}
+
+struct ss_node *ss_node_at(struct ss_fs *fs, uint64_t id)
+{
+    if (id == 0 || id > SS_MAX_NODES)
+        return NULL;
+    struct ss_node *node = (struct ss_node *)(void *)(fs->nodes.base + (id - 1) * fs->nodes.record_size);
+    return node->kind == SS_NODE_FREE ? NULL : node;
+}
+
+struct ss_stamp ss_stamp_of(const struct stat *st)
+{
+    return (struct ss_stamp){.ctime = st->st_ctim, .size = st->st_size};
+}
+
+bool ss_stamp_equal(const struct ss_stamp *a, const struct ss_stamp *b)
+{
+    return a->size == b->size && a->ctime.tv_sec == b->ctime.tv_sec && a->ctime.tv_nsec == b->ctime.tv_nsec;
+}
+
+/* Only what is fixed for an inode: a name is part of an image's key, but need not be part of its hash. */
+static uint32_t *bucket(struct ss_fs *fs, dev_t dev, ino_t ino)
+{
+    uint64_t hash = ((uint64_t)ino * 0x9e3779b97f4a7c15u) ^ ((uint64_t)dev * 0xff51afd7ed558ccdu);
+    return &fs->node_buckets[(hash >> 32) % NODE_BUCKETS];
+}
+
+static bool has_key(const struct ss_node *node, const struct stat *st, uint32_t dir, const char *name)
+{
+    if (node->dev != st->st_dev || node->ino != st->st_ino || node->type != (st->st_mode & S_IFMT))
+        return false;
+    return node->kind != SS_NODE_IMAGE || (node->dir == dir && strcmp(node->name, name) == 0);
+}
+
+static uint32_t find(struct ss_fs *fs, const struct stat *st, uint32_t dir, const char *name)
+{
+    for (uint32_t i = *bucket(fs, st->st_dev, st->st_ino); i != SS_NONE; i = at(fs, i)->next)
+        if (has_key(at(fs, i), st, dir, name))
+            return i;
+    return SS_NONE;
+}
+
+static uint32_t insert(struct ss_fs *fs, int fd, const struct stat *st, uint32_t dir, const char *name)
+{
+    uint32_t index = ss_pool_take(&fs->nodes);
+    if (index == SS_NONE)
+        return SS_NONE;
+    struct ss_node *node = at(fs, index);
+    uint32_t *head = bucket(fs, st->st_dev, st->st_ino);
+
+    *node = (struct ss_node){
+        .kind = S_ISREG(st->st_mode) ? SS_NODE_IMAGE : SS_NODE_PLAIN,
+        .next = *head,
+        .fd = fd,
+        .dev = st->st_dev,
+        .ino = st->st_ino,
+        .type = st->st_mode & S_IFMT,
+        .dir = SS_NONE,
+        .save = SS_NONE,
+        .checked = {.size = -1},
+        .cached = {.size = -1},
+    };
+    *head = index;
+    if (node->kind == SS_NODE_IMAGE) {
+        node->dir = dir;
+        ss_node_ref(fs, dir);
+        snprintf(node->name, sizeof node->name, "%s", name);
+    }
+    return index;
+}
+
+int ss_node_lookup(struct ss_fs *fs, int fd, const struct stat *st, uint32_t dir, const char *name, uint32_t *index)
+{
+    pthread_mutex_lock(&fs->tables);
+    uint32_t found = find(fs, st, dir, name);
+    bool taken = found == SS_NONE;
+    if (taken)
+        found = insert(fs, fd, st, dir, name);
+    if (found != SS_NONE)
+        at(fs, found)->nlookup++;
+    pthread_mutex_unlock(&fs->tables);
+
+    if (!taken || found == SS_NONE)
+        close(fd);
+    if (found == SS_NONE)
+        return -ENFILE;
+    *index = found;
+    return 0;
+}
+
+uint32_t ss_node_take_save(struct ss_fs *fs, uint32_t save)
+{
+    uint32_t index = ss_pool_take(&fs->nodes);
+    if (index != SS_NONE)
+        *at(fs, index) = (struct ss_node){
+            .kind = SS_NODE_SAVE, .next = SS_NONE, .fd = -1, .type = S_IFREG, .dir = SS_NONE, .save = save};
+    return index;
+}
+
+static void unhash(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_node *node = at(fs, index);
+    uint32_t *link = bucket(fs, node->dev, node->ino);
+
+    while (*link != index)
+        link = &at(fs, *link)->next;
+    *link = node->next;
+}
+
+static void free_if_unused(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_node *node = at(fs, index);
+
+    if (node->nlookup > 0 || node->refs > 0)
+        return;
+    uint32_t dir = node->dir, save = node->save;
+    if (node->kind != SS_NODE_SAVE) {
+        unhash(fs, index);
+        close(node->fd);
+    }
+    node->kind = SS_NODE_FREE;
+    ss_pool_give(&fs->nodes, index);
+    if (dir != SS_NONE)
+        ss_node_unref(fs, dir);
+    if (save != SS_NONE)
+        ss_save_unref(fs, save);
+}
+
+void ss_node_ref(struct ss_fs *fs, uint32_t index)
+{
+    at(fs, index)->refs++;
+}
+
+void ss_node_unref(struct ss_fs *fs, uint32_t index)
+{
+    at(fs, index)->refs--;
+    free_if_unused(fs, index);
+}
+
+void ss_node_forget(struct ss_fs *fs, uint64_t id, uint64_t n)
+{
+    pthread_mutex_lock(&fs->tables);
+    struct ss_node *node = ss_node_at(fs, id);
+    if (node) {
+        node->nlookup -= n < node->nlookup ? n : node->nlookup;
+        free_if_unused(fs, ss_node_index(id));
+    }
+    pthread_mutex_unlock(&fs->tables);
+}

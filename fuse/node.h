@@ -1,0 +1,81 @@
+/* Nodes: what the kernel calls inodes.
+ *
+ * A node id that the kernel holds is a record's index plus 1 (so that the root, the first record, is FUSE_ROOT_ID).
+ * There are three kinds:
+ *
+ * - An image node stands for one file under one name: its key is (device, inode, directory, name). Its descriptor pins
+ * the inode, so that what was looked up is what is opened, whatever the name shows by then: a reader goes on with the
+ * old version while a new one is published. The name is part of the key because an open for writing must know which
+ * name it is to replace; two hard links are two nodes.
+ * - A plain node stands for a directory, symbolic link, device...: key (device, inode).
+ * - A save node stands for a name as its writer family sees it. It has no key and no descriptor of its own: the save
+ * has them. A published draft is looked up as a fresh image node, never as its old save node: the kernel's cached pages
+ * and size of the one are never those of the other.
+ *
+ * Lifetime: nlookup counts what the kernel was told and has not forgotten, refs what our own tables hold. A node is
+ * freed when both are 0. Everything here is guarded by fs.tables unless it says otherwise. */
+#ifndef SAVESEAL_FUSE_NODE_H
+#define SAVESEAL_FUSE_NODE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <time.h>
+
+struct ss_fs;
+
+enum ss_node_kind { SS_NODE_FREE, SS_NODE_PLAIN, SS_NODE_IMAGE, SS_NODE_SAVE };
+
+/* A file's identity at one moment: moves when content or attributes do. */
+struct ss_stamp {
+    struct timespec ctime;
+    int64_t size;
+};
+
+struct ss_node {
+    enum ss_node_kind kind;
+    uint32_t next; /* in its hash bucket */
+    uint64_t nlookup;
+    uint32_t refs;
+    int fd; /* O_PATH, constant while the node lives; -1 for a save */
+    dev_t dev;
+    ino_t ino;
+    mode_t type;             /* S_IFMT bits */
+    uint32_t dir;            /* IMAGE: node of the directory, holds a reference */
+    uint32_t save;           /* SAVE */
+    char name[NAME_MAX + 1]; /* IMAGE: constant while the node lives */
+
+    struct ss_stamp checked; /* the header agreed with the seal then; size -1: never */
+    struct ss_stamp cached;  /* the kernel's pages are of then; size -1: none */
+};
+
+#define SS_ROOT_NODE 0u
+
+static inline uint64_t ss_node_id(uint32_t index)
+{
+    return (uint64_t)index + 1;
+}
+
+/* From what the kernel sent. NULL for an id that is not in use (a bug in the kernel or an attack on the protocol).
+ * Takes no lock: the kernel's own reference keeps the node. */
+struct ss_node *ss_node_at(struct ss_fs *fs, uint64_t id);
+uint32_t ss_node_index(uint64_t id);
+
+/* Finds the node of (st, dir, name) or makes it, with one more nlookup. fd is an O_PATH descriptor of the file, which
+ * is taken over or closed. *index is written on success. Takes and leaves the tables lock. Returns 0, -ENFILE when the
+ * table is full. */
+int ss_node_lookup(struct ss_fs *fs, int fd, const struct stat *st, uint32_t dir, const char *name, uint32_t *index);
+
+/* With tables held. */
+void ss_node_ref(struct ss_fs *fs, uint32_t index);
+void ss_node_unref(struct ss_fs *fs, uint32_t index);
+uint32_t ss_node_take_save(struct ss_fs *fs, uint32_t save);
+
+/* The kernel forgets n lookups. Takes and leaves the tables lock. */
+void ss_node_forget(struct ss_fs *fs, uint64_t id, uint64_t n);
+
+struct ss_stamp ss_stamp_of(const struct stat *st);
+bool ss_stamp_equal(const struct ss_stamp *a, const struct ss_stamp *b);
+
+#endif

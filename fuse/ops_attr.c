@@ -1,0 +1,268 @@
+/* Attributes, plain and extended. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "content.h"
+#include "judge.h"
+#include "ops.h"
+#include "core/util.h"
+
+/* Only on directories, and in no list: where the tool finds the backing directory. */
+#define BACKING_XATTR SS_XATTR_PREFIX "backing"
+
+/* A path that leads to the node's file through our own descriptor: what chmod, utimens and xattr calls need, which
+ * refuse O_PATH descriptors. A save's is its draft's, or while it has changed nothing its image's. */
+static void node_path(struct ss_fs *fs, const struct ss_node *node, char path[64])
+{
+    int fd = node->kind == SS_NODE_SAVE ? ss_save_data(ss_save_at(fs, node->save)) : node->fd;
+    snprintf(path, 64, "/proc/self/fd/%d", fd);
+}
+
+void ss_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct ss_fs *fs = ss_fs(req);
+    struct ss_node *node = ss_node_at(fs, ino);
+    struct stat st;
+
+    (void)fi;
+    int r = node ? ss_node_stat(fs, node, &st) : -ESTALE;
+    if (r < 0)
+        fuse_reply_err(req, -r);
+    else
+        fuse_reply_attr(req, &st, ss_attr_timeout(node));
+}
+
+/* A truncation by path, without an open file: a save of its own from beginning to end. */
+static int truncate_save(struct ss_fs *fs, uint32_t index, off_t size, pid_t tid)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    uint32_t taken = ss_handle_take(fs, SS_HANDLE_SAVE, -1, save->node, index);
+    if (taken == SS_NONE)
+        return -ENFILE;
+    struct ss_handle *handle = ss_handle_at(fs, taken);
+    int r = ss_judge_open(fs, index, true, false);
+    if (r == 0) {
+        handle->writes = true;
+        r = ss_content_truncate(fs, save, size);
+        int closed = ss_judge_flush(fs, save, handle, tid);
+        ss_judge_release(fs, index, handle);
+        r = r < 0 ? r : closed;
+    }
+    ss_handle_give(fs, taken);
+    return r;
+}
+
+static int set_size(struct ss_fs *fs, struct ss_node *node, off_t size, struct fuse_file_info *fi, pid_t tid)
+{
+    struct ss_handle *handle = fi ? ss_handle_at(fs, fi->fh) : NULL;
+
+    if (handle && handle->kind == SS_HANDLE_SAVE)
+        return handle->writes ? ss_content_truncate(fs, ss_save_at(fs, handle->save), size) : -EBADF;
+    if (node->kind == SS_NODE_SAVE)
+        return truncate_save(fs, node->save, size, tid);
+    if (node->kind != SS_NODE_IMAGE)
+        return -EINVAL;
+    /* As for an open for writing: to the family's own node, by walking the path again. */
+    int r = ss_announce_save(fs, node->dir, node->name, tid, size > 0);
+    return r < 0 ? r : -ESTALE;
+}
+
+static void set_time(struct timespec *time, const struct timespec *value, bool set, bool now)
+{
+    if (now)
+        time->tv_nsec = UTIME_NOW;
+    else if (set)
+        *time = *value;
+    else
+        time->tv_nsec = UTIME_OMIT;
+}
+
+static int set_attributes(struct ss_fs *fs, struct ss_node *node, const struct stat *attr, int to_set)
+{
+    struct timespec times[2] = {{0}, {0}};
+    char path[64];
+
+    node_path(fs, node, path);
+    if (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) {
+        uid_t uid = to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
+        gid_t gid = to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
+        int r = node->kind == SS_NODE_SAVE ? chown(path, uid, gid)
+                                           : fchownat(node->fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+        if (r < 0)
+            return -errno;
+    }
+    if ((to_set & FUSE_SET_ATTR_MODE) && chmod(path, attr->st_mode & 07777) < 0)
+        return -errno;
+    if (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW)) {
+        set_time(&times[0], &attr->st_atim, to_set & FUSE_SET_ATTR_ATIME, to_set & FUSE_SET_ATTR_ATIME_NOW);
+        set_time(&times[1], &attr->st_mtim, to_set & FUSE_SET_ATTR_MTIME, to_set & FUSE_SET_ATTR_MTIME_NOW);
+        if (utimensat(AT_FDCWD, path, times, 0) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+void ss_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
+{
+    struct ss_fs *fs = ss_fs(req);
+    struct ss_node *node = ss_node_at(fs, ino);
+    struct stat st;
+    int r = node ? 0 : -ESTALE;
+
+    if (r == 0 && (to_set & FUSE_SET_ATTR_SIZE))
+        r = set_size(fs, node, attr->st_size, fi, fuse_req_ctx(req)->pid);
+    if (r == 0)
+        r = set_attributes(fs, node, attr, to_set);
+    if (r == 0)
+        r = ss_node_stat(fs, node, &st);
+    if (r < 0)
+        fuse_reply_err(req, -r);
+    else
+        fuse_reply_attr(req, &st, ss_attr_timeout(node));
+}
+
+void ss_op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    struct ss_fs *fs = ss_fs(req);
+    struct ss_node *node = ss_node_at(fs, ino);
+    struct statvfs st;
+
+    if (fstatvfs(node && node->fd >= 0 ? node->fd : fs->root, &st) < 0)
+        fuse_reply_err(req, errno);
+    else
+        fuse_reply_statfs(req, &st);
+}
+
+static bool ours(const char *name)
+{
+    return strncmp(name, SS_XATTR_PREFIX, sizeof SS_XATTR_PREFIX - 1) == 0;
+}
+
+void ss_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
+{
+    struct ss_fs *fs = ss_fs(req);
+    struct ss_node *node = ss_node_at(fs, ino);
+    char path[64];
+    int r = 0;
+
+    if (!node) {
+        r = ESTALE;
+    } else if (ours(name)) {
+        /* A copy that keeps attributes brings its source's seal along. The draft gets one of its own, from what was
+         * really written; so this one is let pass and forgotten. */
+        r = node->kind == SS_NODE_SAVE && strcmp(name, SS_SEAL_XATTR) == 0 ? 0 : EPERM;
+    } else {
+        node_path(fs, node, path);
+        r = setxattr(path, name, value, size, flags) < 0 ? errno : 0;
+    }
+    fuse_reply_err(req, r);
+}
+
+void ss_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+    struct ss_fs *fs = ss_fs(req);
+    struct ss_node *node = ss_node_at(fs, ino);
+    char path[64];
+    int r = 0;
+
+    if (!node) {
+        r = ESTALE;
+    } else if (ours(name)) {
+        r = EPERM;
+    } else {
+        node_path(fs, node, path);
+        r = removexattr(path, name) < 0 ? errno : 0;
+    }
+    fuse_reply_err(req, r);
+}
+
+static ssize_t read_xattr(struct ss_fs *fs, const struct ss_node *node, const char *name, char *value, size_t size)
+{
+    char path[64];
+
+    if (strcmp(name, BACKING_XATTR) == 0 && S_ISDIR(node->type)) {
+        int n = snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), node->fd);
+        if (size > 0 && size < (size_t)n)
+            return -ERANGE;
+        if (size > 0)
+            memcpy(value, path, (size_t)n);
+        return n;
+    }
+    if (ours(name) && (node->kind == SS_NODE_SAVE || strcmp(name, SS_SEAL_XATTR) != 0))
+        return -ENODATA;
+    node_path(fs, node, path);
+    ssize_t n = getxattr(path, name, value, size);
+    return n < 0 ? -errno : n;
+}
+
+/* Answers a call that asks for the size first (size 0) and for the bytes then. */
+static void reply_sized(fuse_req_t req, ssize_t n, const char *bytes, size_t size)
+{
+    if (n < 0)
+        fuse_reply_err(req, (int)-n);
+    else if (size == 0)
+        fuse_reply_xattr(req, (size_t)n);
+    else if ((size_t)n > size)
+        fuse_reply_err(req, ERANGE);
+    else
+        fuse_reply_buf(req, bytes, (size_t)n);
+}
+
+void ss_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+    struct ss_fs *fs = ss_fs(req);
+    struct ss_node *node = ss_node_at(fs, ino);
+    SS_AUTO_FREE char *value = size ? malloc(size) : NULL;
+
+    if (!node || (size && !value))
+        fuse_reply_err(req, node ? ENOMEM : ESTALE);
+    else
+        reply_sized(req, read_xattr(fs, node, name, value, size), value, size);
+}
+
+/* Takes what is not to be seen out of a list of names; returns its new length. */
+static ssize_t hide_ours(const struct ss_node *node, char *names, ssize_t len)
+{
+    char *out = names;
+
+    for (char *name = names; name < names + len;) {
+        size_t n = strlen(name) + 1;
+        bool hidden = ours(name) && (node->kind == SS_NODE_SAVE || strcmp(name, SS_SEAL_XATTR) != 0);
+        if (!hidden) {
+            memmove(out, name, n);
+            out += n;
+        }
+        name += n;
+    }
+    return out - names;
+}
+
+void ss_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+    struct ss_fs *fs = ss_fs(req);
+    struct ss_node *node = ss_node_at(fs, ino);
+    char path[64];
+
+    if (!node) {
+        fuse_reply_err(req, ESTALE);
+        return;
+    }
+    node_path(fs, node, path);
+    ssize_t n = listxattr(path, NULL, 0);
+    SS_AUTO_FREE char *names = n > 0 ? malloc((size_t)n) : NULL;
+    if (n > 0 && !names)
+        n = -ENOMEM;
+    else if (n != 0)
+        n = n > 0 ? listxattr(path, names, (size_t)n) : -1;
+    if (n == -1)
+        n = -errno;
+    reply_sized(req, n > 0 ? hide_ours(node, names, n) : n, names, size);
+}

@@ -1,0 +1,119 @@
+/* Directories. An offset is the backing directory's own, so that a stream holds no state but its descriptor. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "ops.h"
+#include "core/util.h"
+
+#define BATCH ((size_t)32768)
+
+void ss_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct ss_fs *fs = ss_fs(req);
+    int dir = ss_dir_fd(fs, ino);
+
+    int fd = dir < 0 ? -1 : openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        fuse_reply_err(req, dir < 0 ? -dir : errno);
+        return;
+    }
+    uint32_t handle = ss_handle_take(fs, SS_HANDLE_DIR, fd, ss_node_index(ino), SS_NONE);
+    if (handle == SS_NONE) {
+        close(fd);
+        fuse_reply_err(req, ENFILE);
+        return;
+    }
+    fi->fh = handle;
+    if (fuse_reply_open(req, fi) == -ENOENT)
+        ss_handle_give(fs, handle);
+}
+
+/* What one entry of the backing directory is to the caller: its name and st, or false when there is nothing to see. A
+ * hidden draft shows up, in its place, as its target to its own family; unless the target is there anyway. */
+static bool entry_as_seen(fuse_req_t req, const struct ss_handle *handle, const struct dirent64 *entry,
+                          char name[NAME_MAX + 1], struct stat *st)
+{
+    struct ss_fs *fs = ss_fs(req);
+    pid_t tid = fuse_req_ctx(req)->pid;
+
+    *st = (struct stat){.st_ino = entry->d_ino, .st_mode = (mode_t)entry->d_type << 12};
+    if (!ss_draft_reserved(entry->d_name)) {
+        snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
+        return true;
+    }
+    uint32_t draft = ss_save_find_draft(fs, handle->node, entry->d_name);
+    if (draft == SS_NONE)
+        return false;
+    ss_save_place(fs, ss_save_at(fs, draft), name);
+    bool seen = faccessat(handle->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+    if (seen) {
+        uint32_t visible = ss_save_find(fs, handle->node, name, tid); /* of several the one that a lookup would find */
+        seen = visible == draft;
+        if (visible != SS_NONE)
+            ss_save_release(fs, visible);
+    }
+    ss_save_release(fs, draft);
+    return seen;
+}
+
+static ssize_t fill(fuse_req_t req, const struct ss_handle *handle, off_t off, char *reply, size_t size)
+{
+    SS_AUTO_FREE char *batch = malloc(BATCH);
+    char name[NAME_MAX + 1];
+    size_t used = 0;
+    struct stat st;
+
+    if (!batch)
+        return -ENOMEM;
+    if (lseek(handle->fd, off, SEEK_SET) < 0)
+        return -errno;
+    for (;;) {
+        long n = syscall(SYS_getdents64, handle->fd, batch, BATCH);
+        if (n <= 0)
+            return n < 0 && used == 0 ? -errno : (ssize_t)used;
+        for (long at = 0; at < n;) {
+            const struct dirent64 *entry = (const void *)(batch + at);
+            at += entry->d_reclen;
+            if (!entry_as_seen(req, handle, entry, name, &st))
+                continue;
+            size_t need = fuse_add_direntry(req, reply + used, size - used, name, &st, entry->d_off);
+            if (need > size - used)
+                return (ssize_t)used;
+            used += need;
+        }
+    }
+}
+
+void ss_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    SS_AUTO_FREE char *reply = malloc(size);
+
+    (void)ino;
+    ssize_t n = reply ? fill(req, ss_handle_at(ss_fs(req), fi->fh), off, reply, size) : -ENOMEM;
+    if (n < 0)
+        fuse_reply_err(req, (int)-n);
+    else
+        fuse_reply_buf(req, reply, (size_t)n);
+}
+
+void ss_op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    ss_handle_give(ss_fs(req), (uint32_t)fi->fh);
+    fuse_reply_err(req, 0);
+}
+
+void ss_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    int fd = ss_handle_at(ss_fs(req), fi->fh)->fd;
+
+    (void)ino;
+    fuse_reply_err(req, (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? errno : 0);
+}

@@ -1,0 +1,113 @@
+/* Making and removing what is no image: directories, links, special files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cred.h"
+#include "ops.h"
+
+static void reply_made(fuse_req_t req, int r, fuse_ino_t parent, const char *name)
+{
+    struct fuse_entry_param entry;
+
+    if (r == 0)
+        r = ss_lookup(ss_fs(req), parent, name, fuse_req_ctx(req)->pid, &entry);
+    if (r < 0)
+        fuse_reply_err(req, -r);
+    else
+        fuse_reply_entry(req, &entry);
+}
+
+/* The directory to make name in, or -errno. */
+static int place(struct ss_fs *fs, fuse_ino_t parent, const char *name)
+{
+    return ss_draft_reserved(name) ? -EPERM : ss_dir_fd(fs, parent);
+}
+
+void ss_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+    struct ss_fs *fs = ss_fs(req);
+    int dir = place(fs, parent, name), r = dir;
+
+    if (dir >= 0) {
+        ss_cred_assume(fs, fuse_req_ctx(req));
+        r = mknodat(dir, name, mode, rdev) < 0 ? -errno : 0;
+        ss_cred_restore(fs);
+    }
+    reply_made(req, r, parent, name);
+}
+
+void ss_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    struct ss_fs *fs = ss_fs(req);
+    int dir = place(fs, parent, name), r = dir;
+
+    if (dir >= 0) {
+        ss_cred_assume(fs, fuse_req_ctx(req));
+        r = mkdirat(dir, name, mode) < 0 ? -errno : 0;
+        ss_cred_restore(fs);
+    }
+    reply_made(req, r, parent, name);
+}
+
+void ss_op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
+{
+    struct ss_fs *fs = ss_fs(req);
+    int dir = place(fs, parent, name), r = dir;
+
+    if (dir >= 0) {
+        ss_cred_assume(fs, fuse_req_ctx(req));
+        r = symlinkat(link, dir, name) < 0 ? -errno : 0;
+        ss_cred_restore(fs);
+    }
+    reply_made(req, r, parent, name);
+}
+
+void ss_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    int dir = place(ss_fs(req), parent, name), r = dir;
+
+    if (dir >= 0)
+        r = unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+    fuse_reply_err(req, -r);
+}
+
+static int do_link(struct ss_fs *fs, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
+{
+    struct ss_node *node = ss_node_at(fs, ino);
+    char path[64];
+
+    int dir = place(fs, newparent, newname);
+    if (dir < 0)
+        return dir;
+    if (!node)
+        return -ESTALE;
+    if (node->kind == SS_NODE_SAVE)
+        return -EPERM; /* a second name would show what is not whole */
+    snprintf(path, sizeof path, "/proc/self/fd/%d", node->fd);
+    return linkat(AT_FDCWD, path, dir, newname, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+void ss_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
+{
+    reply_made(req, do_link(ss_fs(req), ino, newparent, newname), newparent, newname);
+}
+
+void ss_op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    struct ss_node *node = ss_node_at(ss_fs(req), ino);
+    char target[PATH_MAX];
+
+    ssize_t n = node && node->kind == SS_NODE_PLAIN ? readlinkat(node->fd, "", target, sizeof target) : -1;
+    if (n < 0) {
+        fuse_reply_err(req, node ? errno : ESTALE);
+    } else if (n == (ssize_t)sizeof target) {
+        fuse_reply_err(req, ENAMETOOLONG);
+    } else {
+        target[n] = '\0';
+        fuse_reply_readlink(req, target);
+    }
+}

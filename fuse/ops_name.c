@@ -1,0 +1,279 @@
+/* Names: who sees what under a name, and what unlink and rename do to images and drafts. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "image.h"
+#include "judge.h"
+#include "ops.h"
+#include "core/util.h"
+
+int ss_dir_fd(struct ss_fs *fs, fuse_ino_t ino)
+{
+    struct ss_node *node = ss_node_at(fs, ino);
+    return node && S_ISDIR(node->type) ? node->fd : -ESTALE;
+}
+
+int ss_node_stat(struct ss_fs *fs, struct ss_node *node, struct stat *st)
+{
+    int r;
+
+    if (node->kind == SS_NODE_SAVE)
+        r = fstat(ss_save_data(ss_save_at(fs, node->save)), st);
+    else
+        r = fstatat(node->fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+    return r < 0 ? -errno : 0;
+}
+
+double ss_attr_timeout(const struct ss_node *node)
+{
+    return node->kind == SS_NODE_IMAGE ? SS_IMAGE_ATTR_TIMEOUT : 0.0;
+}
+
+int ss_save_entry(struct ss_fs *fs, uint32_t index, bool must_be_linked, struct fuse_entry_param *entry)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    *entry = (struct fuse_entry_param){0};
+    if (fstat(ss_save_data(save), &entry->attr) < 0)
+        return -errno;
+    pthread_mutex_lock(&fs->tables);
+    bool ok = save->linked || !must_be_linked;
+    if (ok) {
+        entry->ino = ss_node_id(save->node);
+        ss_node_at(fs, entry->ino)->nlookup++;
+    }
+    pthread_mutex_unlock(&fs->tables);
+    return ok ? 0 : -ENOENT;
+}
+
+static int lookup_image(struct ss_fs *fs, fuse_ino_t parent, const char *name, struct fuse_entry_param *entry)
+{
+    uint32_t index;
+
+    *entry = (struct fuse_entry_param){0};
+    int dir = ss_dir_fd(fs, parent);
+    if (dir < 0)
+        return dir;
+    SS_AUTO_CLOSE int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fstatat(fd, "", &entry->attr, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    int r = ss_node_lookup(fs, ss_steal_fd(&fd), &entry->attr, ss_node_index(parent), name, &index);
+    if (r < 0)
+        return r;
+    entry->ino = ss_node_id(index);
+    entry->attr_timeout = ss_attr_timeout(ss_node_at(fs, entry->ino));
+    return 0;
+}
+
+int ss_lookup(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid, struct fuse_entry_param *entry)
+{
+    if (ss_draft_reserved(name))
+        return -ENOENT;
+    for (;;) {
+        uint32_t save = ss_save_find(fs, ss_node_index(parent), name, tid);
+        if (save == SS_NONE)
+            return lookup_image(fs, parent, name, entry);
+        int r = ss_save_entry(fs, save, true, entry);
+        ss_save_release(fs, save);
+        if (r != -ENOENT)
+            return r;
+        /* It was published or dropped since: look again. */
+    }
+}
+
+void ss_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct fuse_entry_param entry;
+
+    int r = ss_lookup(ss_fs(req), parent, name, fuse_req_ctx(req)->pid, &entry);
+    if (r < 0)
+        fuse_reply_err(req, -r);
+    else
+        fuse_reply_entry(req, &entry);
+}
+
+void ss_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+    ss_node_forget(ss_fs(req), ino, nlookup);
+    fuse_reply_none(req);
+}
+
+void ss_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    for (size_t i = 0; i < count; i++)
+        ss_node_forget(ss_fs(req), forgets[i].ino, forgets[i].nlookup);
+    fuse_reply_none(req);
+}
+
+/* Opens the image that has the name now, to be edited. Returns a descriptor, -ENOENT, -errno. */
+static int open_base(struct ss_fs *fs, uint32_t dir, const char *name, bool trusts_content)
+{
+    struct fuse_entry_param entry;
+
+    int r = lookup_image(fs, ss_node_id(dir), name, &entry);
+    if (r < 0)
+        return r;
+    struct ss_node *node = ss_node_at(fs, entry.ino);
+    int fd = S_ISREG(node->type) ? ss_image_open(node) : -EPERM;
+    if (fd >= 0 && trusts_content) {
+        r = ss_image_check(fs, node, fd, NULL);
+        if (r < 0) {
+            close(fd);
+            fd = r;
+        }
+    }
+    ss_node_forget(fs, entry.ino, 1);
+    return fd;
+}
+
+/* True when a further open for writing can join the save; one that is over gives its name free. */
+static bool can_join(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    pthread_mutex_lock(&save->state);
+    bool over = save->status == SS_SAVE_PUBLISHED || save->status == SS_SAVE_DROPPED;
+    pthread_mutex_unlock(&save->state);
+    if (over)
+        ss_save_unlink(fs, index);
+    return !over;
+}
+
+int ss_announce_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content)
+{
+    uint32_t index = ss_save_find(fs, dir, name, tid);
+
+    if (index != SS_NONE) {
+        bool joined = can_join(fs, index);
+        ss_save_release(fs, index);
+        if (joined)
+            return 0;
+    }
+    int base = open_base(fs, dir, name, trusts_content);
+    if (base < 0)
+        return base;
+    int r = ss_save_begin(fs, tid, dir, name, base, false, &index);
+    if (r == 0)
+        ss_save_release(fs, index);
+    return r;
+}
+
+/* Drops the draft that the caller's family has of name. Returns 1 when there is none to drop: the image is meant. */
+static int drop_save(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid)
+{
+    uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
+    if (index == SS_NONE)
+        return 1;
+    int r = ss_judge_drop(fs, index);
+    ss_save_release(fs, index);
+    return r == -ESTALE ? 1 : r;
+}
+
+static int do_unlink(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid)
+{
+    int dir = ss_dir_fd(fs, parent);
+    if (dir < 0)
+        return dir;
+    if (ss_draft_reserved(name))
+        return -EPERM;
+    int r = drop_save(fs, parent, name, tid);
+    return r <= 0 ? r : ss_image_unlink(dir, name);
+}
+
+void ss_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    fuse_reply_err(req, -do_unlink(ss_fs(req), parent, name, fuse_req_ctx(req)->pid));
+}
+
+static bool exists(int dir, const char *name)
+{
+    return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Gives a draft another target. Claimed by the caller. */
+static int retarget(struct ss_fs *fs, uint32_t index, int old_dir, fuse_ino_t newparent, const char *newname,
+                    bool exclusive)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+    struct ss_draft_record record;
+    int draft = atomic_load(&save->draft), dir = ss_dir_fd(fs, newparent);
+
+    if (dir < 0)
+        return dir;
+    if (exclusive && exists(dir, newname))
+        return -EEXIST;
+    if (ss_node_id(save->dir) != newparent &&
+        renameat2(old_dir, save->draft_name, dir, save->draft_name, RENAME_NOREPLACE) < 0)
+        return -errno;
+    pthread_mutex_lock(&save->state);
+    save->exclusive = exclusive;
+    save->record.exclusive = exclusive;
+    snprintf(save->record.target, sizeof save->record.target, "%s", newname);
+    record = save->record;
+    pthread_mutex_unlock(&save->state);
+    ss_save_relink(fs, index, ss_node_index(newparent), newname);
+    return ss_draft_write(draft, &record);
+}
+
+/* Renames the family's draft. Returns 1 when it has changed nothing yet, or is over: then the image is renamed. */
+static int rename_save(struct ss_fs *fs, uint32_t index, fuse_ino_t newparent, const char *newname, unsigned flags)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+    char target[NAME_MAX + 1];
+    int r;
+
+    ss_save_claim(save);
+    int old_dir = ss_save_place(fs, save, target);
+    pthread_mutex_lock(&save->state);
+    enum ss_save_status status = save->status;
+    pthread_mutex_unlock(&save->state);
+    if (atomic_load(&save->draft) < 0 || status == SS_SAVE_PUBLISHED || status == SS_SAVE_DROPPED)
+        r = 1;
+    else if (flags & RENAME_EXCHANGE)
+        r = -EINVAL;
+    else
+        r = retarget(fs, index, old_dir, newparent, newname, flags & RENAME_NOREPLACE);
+    if (r == 1 && status == SS_SAVE_OPEN)
+        ss_save_relink(fs, index, ss_node_index(newparent), newname); /* the edit goes with its image */
+    ss_save_yield(save);
+    return r;
+}
+
+static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
+                     unsigned flags, pid_t tid)
+{
+    int dir = ss_dir_fd(fs, parent), newdir = ss_dir_fd(fs, newparent), r;
+
+    if (dir < 0 || newdir < 0)
+        return -ESTALE;
+    if (ss_draft_reserved(name) || ss_draft_reserved(newname))
+        return -EPERM;
+    if (parent == newparent && strcmp(name, newname) == 0)
+        return 0;
+    uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
+    /* What the family itself is writing under the new name is replaced, like any file. */
+    if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE))) {
+        r = drop_save(fs, newparent, newname, tid);
+        if (r < 0)
+            goto out;
+    }
+    r = index == SS_NONE ? 1 : rename_save(fs, index, newparent, newname, flags);
+    if (r == 1)
+        r = renameat2(dir, name, newdir, newname, flags) < 0 ? -errno : 0;
+out:
+    if (index != SS_NONE)
+        ss_save_release(fs, index);
+    return r;
+}
+
+void ss_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
+                  unsigned int flags)
+{
+    fuse_reply_err(req, -do_rename(ss_fs(req), parent, name, newparent, newname, flags, fuse_req_ctx(req)->pid));
+}

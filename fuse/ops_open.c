@@ -1,0 +1,193 @@
+/* Opening and closing files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "content.h"
+#include "image.h"
+#include "judge.h"
+#include "ops.h"
+
+/* O_TRUNC changes the file even when it is opened for reading. */
+static bool opens_to_change(int flags)
+{
+    return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+}
+
+/* Takes a handle on a save (with references of its own) and truncates if asked. */
+static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_file_info *fi)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+    bool writes = opens_to_change(flags);
+
+    uint32_t handle = ss_handle_take(fs, SS_HANDLE_SAVE, -1, save->node, index);
+    if (handle == SS_NONE)
+        return -ENFILE;
+    int r = ss_judge_open(fs, index, writes, flags & O_TRUNC);
+    if (r < 0) {
+        ss_handle_give(fs, handle);
+        return r;
+    }
+    ss_handle_at(fs, handle)->writes = writes;
+    fi->fh = handle;
+    if (flags & O_TRUNC)
+        r = ss_content_truncate(fs, save, 0);
+    if (r < 0) {
+        ss_judge_release(fs, index, ss_handle_at(fs, handle));
+        ss_handle_give(fs, handle);
+    }
+    return r;
+}
+
+/* Begins the save of a name that is free, with an empty draft. */
+static int create_new(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                      struct fuse_entry_param *entry, struct fuse_file_info *fi)
+{
+    const struct fuse_ctx *caller = fuse_req_ctx(req);
+    uint32_t index;
+
+    int r = ss_save_begin(fs, caller->pid, ss_node_index(parent), name, -1, fi->flags & O_EXCL, &index);
+    if (r < 0)
+        return r;
+    r = ss_content_create(fs, ss_save_at(fs, index), caller, mode);
+    if (r == 0)
+        r = open_save(fs, index, fi->flags & ~O_TRUNC, fi);
+    if (r == 0)
+        r = ss_save_entry(fs, index, false, entry);
+    if (r < 0)
+        ss_save_unlink(fs, index);
+    ss_save_release(fs, index);
+    return r;
+}
+
+static int do_create(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                     struct fuse_entry_param *entry, struct fuse_file_info *fi)
+{
+    int dir = ss_dir_fd(fs, parent);
+    if (dir < 0)
+        return dir;
+    if (ss_draft_reserved(name))
+        return -EPERM;
+    /* The kernel asks for a creation after a lookup that found nothing. If there is something by now, its permissions
+     * were not checked: announce a save and make the kernel walk the path again (see redirect). */
+    int r = ss_announce_save(fs, ss_node_index(parent), name, fuse_req_ctx(req)->pid, !(fi->flags & O_TRUNC));
+    if (r == -ENOENT)
+        return create_new(fs, req, parent, name, mode, entry, fi);
+    if (fi->flags & O_EXCL)
+        return -EEXIST;
+    return r == 0 || r == -EPERM ? -ESTALE : r;
+}
+
+/* The kernel's request was given up before the answer came: nobody will ever release the handle. */
+static void undo_open(struct ss_fs *fs, uint64_t fh)
+{
+    struct ss_handle *handle = ss_handle_at(fs, fh);
+
+    if (handle->kind == SS_HANDLE_SAVE)
+        ss_judge_release(fs, handle->save, handle);
+    ss_handle_give(fs, (uint32_t)fh);
+}
+
+void ss_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+    struct fuse_entry_param entry;
+    struct ss_fs *fs = ss_fs(req);
+
+    int r = do_create(fs, req, parent, name, mode, &entry, fi);
+    if (r < 0) {
+        fuse_reply_err(req, -r);
+    } else if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
+        undo_open(fs, fi->fh);
+        ss_node_forget(fs, entry.ino, 1);
+    }
+}
+
+/* For writing, an image's own node will not do: everybody shares it. So the family gets a save of the name, and ESTALE
+ * makes the kernel walk the path again, under the same identity, to the save's node. The caller never sees the error.
+ */
+static int redirect(struct ss_fs *fs, uint32_t dir, const char *name, int flags, pid_t tid)
+{
+    int r = ss_announce_save(fs, dir, name, tid, !(flags & O_TRUNC));
+    return r < 0 ? r : -ESTALE;
+}
+
+static int open_image(struct ss_fs *fs, struct ss_node *node, uint32_t index, struct fuse_file_info *fi)
+{
+    struct stat st;
+
+    int fd = ss_image_open(node);
+    if (fd < 0)
+        return fd;
+    int r = ss_image_check(fs, node, fd, NULL);
+    if (r == 0)
+        r = fstat(fd, &st) < 0 ? -errno : 0;
+    uint32_t handle = r == 0 ? ss_handle_take(fs, SS_HANDLE_IMAGE, fd, index, SS_NONE) : SS_NONE;
+    if (handle == SS_NONE) {
+        close(fd);
+        return r < 0 ? r : -ENFILE;
+    }
+    struct ss_stamp now = ss_stamp_of(&st);
+    pthread_mutex_lock(&fs->tables);
+    fi->keep_cache = ss_stamp_equal(&node->cached, &now);
+    node->cached = now;
+    pthread_mutex_unlock(&fs->tables);
+    fi->fh = handle;
+    return 0;
+}
+
+static int do_open(struct ss_fs *fs, fuse_ino_t ino, struct fuse_file_info *fi, pid_t tid)
+{
+    struct ss_node *node = ss_node_at(fs, ino);
+    char target[NAME_MAX + 1];
+
+    if (!node)
+        return -ESTALE;
+    if (node->kind == SS_NODE_PLAIN)
+        return -EPERM; /* the kernel opens special files itself */
+    if (node->kind == SS_NODE_IMAGE && opens_to_change(fi->flags))
+        return redirect(fs, node->dir, node->name, fi->flags, tid);
+    if (node->kind == SS_NODE_IMAGE)
+        return open_image(fs, node, ss_node_index(ino), fi);
+
+    struct ss_save *save = ss_save_at(fs, node->save);
+    int r = open_save(fs, node->save, fi->flags, fi);
+    if (r != -ESTALE)
+        return r;
+    ss_save_place(fs, save, target);
+    return redirect(fs, save->dir, target, fi->flags, tid);
+}
+
+void ss_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct ss_fs *fs = ss_fs(req);
+
+    int r = do_open(fs, ino, fi, fuse_req_ctx(req)->pid);
+    if (r < 0)
+        fuse_reply_err(req, -r);
+    else if (fuse_reply_open(req, fi) == -ENOENT)
+        undo_open(fs, fi->fh);
+}
+
+void ss_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct ss_fs *fs = ss_fs(req);
+    struct ss_handle *handle = ss_handle_at(fs, fi->fh);
+    int r = 0;
+
+    (void)ino;
+    if (handle->kind == SS_HANDLE_SAVE)
+        r = ss_judge_flush(fs, ss_save_at(fs, handle->save), handle, fuse_req_ctx(req)->pid);
+    fuse_reply_err(req, -r);
+}
+
+void ss_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct ss_fs *fs = ss_fs(req);
+    struct ss_handle *handle = ss_handle_at(fs, fi->fh);
+
+    (void)ino;
+    if (handle->kind == SS_HANDLE_SAVE)
+        ss_judge_release(fs, handle->save, handle);
+    ss_handle_give(fs, (uint32_t)fi->fh);
+    fuse_reply_err(req, 0);
+}

@@ -1,0 +1,25 @@
+/* The command line of savesealfs. */
+#ifndef SAVESEAL_FUSE_OPTIONS_H
+#define SAVESEAL_FUSE_OPTIONS_H
+
+#include "fs.h"
+
+struct ss_options {
+    char *backing; /* as given */
+    char *mount;   /* as given */
+    char *digest;  /* "full" or "header", NULL: default */
+    char *savers;  /* PATH[:PATH...], NULL: none */
+    int foreground;
+    int debug;
+    int help;
+    int version;
+    int read_only;
+};
+
+/* Parses argv into options; what is left in args is libfuse's. Returns 0, or -EINVAL after a message on stderr. */
+int ss_options_parse(struct fuse_args *args, struct ss_options *options);
+void ss_options_free(struct ss_options *options);
+
+void ss_options_usage(void);
+
+#endif

@@ -1,0 +1,130 @@
+#include "prepare.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/seal.h"
+
+struct sync_job {
+    int fd;
+    int result; /* 0 or -errno */
+};
+
+static void *run_sync(void *context)
+{
+    struct sync_job *job = context;
+
+    job->result = fdatasync(job->fd) < 0 ? -errno : 0;
+    return NULL;
+}
+
+/* fdatasync and the digests at the same time: the one waits for the disk, the other for the processor. The descriptor
+ * is the one that was open since creation, so that every write-back error is seen. */
+static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, uint64_t size, int *sync_result,
+                           struct ss_seal *seal)
+{
+    struct sync_job job = {.fd = atomic_load(&save->draft)};
+    pthread_t thread;
+
+    bool threaded = pthread_create(&thread, NULL, run_sync, &job) == 0;
+    int r = ss_seal_make(job.fd, size, fs->digest_full, save->record.writer, NULL, seal);
+    if (threaded)
+        pthread_join(thread, NULL);
+    else
+        run_sync(&job);
+    *sync_result = job.result;
+    return r;
+}
+
+static int sync_failed(struct ss_save *save, int error)
+{
+    pthread_mutex_lock(&save->state);
+    if (save->verdict == SS_CLEAN) {
+        save->verdict = SS_SYNC_FAILED;
+        snprintf(save->detail, sizeof save->detail, "fsync failed: %s", strerrordesc_np(error));
+    }
+    pthread_mutex_unlock(&save->state);
+    return -error;
+}
+
+/* When the format's mark went from "partial" to "done" in this very save, its writer has committed it: a crash between
+ * here and the rename may then be repaired by publishing it. The seal's whole digest proves at that time that every
+ * byte is there. */
+static int write_commitment(struct ss_fs *fs, struct ss_save *save, const struct ss_format_probe *probe)
+{
+    struct ss_draft_record record;
+
+    pthread_mutex_lock(&save->state);
+    bool commits =
+        fs->digest_full && save->was_partial && probe->completion == SS_COMPLETION_DONE && save->verdict == SS_CLEAN;
+    if (commits) {
+        save->committed = true;
+        save->record.state = SS_DRAFT_PREPARED;
+    }
+    record = save->record;
+    pthread_mutex_unlock(&save->state);
+    return commits ? ss_draft_write(atomic_load(&save->draft), &record) : 0;
+}
+
+static int seal_draft(struct ss_fs *fs, struct ss_save *save, uint64_t size, const struct ss_format_probe *probe)
+{
+    struct ss_seal seal;
+    int fd = atomic_load(&save->draft), synced;
+
+    int r = sync_and_digest(fs, save, size, &synced, &seal);
+    if (synced < 0)
+        return sync_failed(save, -synced);
+    if (r == -ENODATA)
+        return 0; /* cut while it was read: somebody still changes it, and this preparation is stale */
+    if (r == 0)
+        r = ss_seal_write(fd, &seal);
+    if (r == 0)
+        r = write_commitment(fs, save, probe);
+    if (r < 0)
+        return r;
+    return fsync(fd) < 0 ? sync_failed(save, errno) : 0; /* the attributes */
+}
+
+static int prepare_changed(struct ss_fs *fs, struct ss_save *save, uint64_t changes)
+{
+    struct ss_prepared prepared = {.valid = true, .changes = changes};
+    struct ss_format_probe probe;
+    struct stat st;
+    int r = 0, fd = atomic_load(&save->draft);
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    prepared.size = (uint64_t)st.st_size;
+    r = ss_format_probe_fd(fd, prepared.size, &probe);
+    if (r < 0)
+        return r;
+    prepared.completion = probe.completion;
+    snprintf(prepared.why, sizeof prepared.why, "%s", probe.why);
+    if (st.st_size == 0)
+        r = ss_seal_remove(fd); /* an empty file is published unsealed: there is nothing to vouch for */
+    else if (probe.completion != SS_COMPLETION_PARTIAL)
+        r = seal_draft(fs, save, prepared.size, &probe);
+    if (r < 0)
+        return r;
+
+    pthread_mutex_lock(&save->state);
+    save->prepared = prepared;
+    save->was_partial |= probe.completion == SS_COMPLETION_PARTIAL;
+    pthread_mutex_unlock(&save->state);
+    return 0;
+}
+
+int ss_prepare(struct ss_fs *fs, struct ss_save *save)
+{
+    pthread_mutex_lock(&save->preparing);
+    uint64_t changes = atomic_load(&save->changes); /* before anything is read: a change meanwhile makes this stale */
+    pthread_mutex_lock(&save->state);
+    bool current = save->prepared.valid && save->prepared.changes == changes;
+    pthread_mutex_unlock(&save->state);
+    int r = current ? 0 : prepare_changed(fs, save, changes);
+    pthread_mutex_unlock(&save->preparing);
+    return r;
+}

@@ -1,0 +1,295 @@
+#include "save.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "judge.h"
+
+#define ANNOUNCED_SECONDS 10 /* how long a redirected open may take to come back */
+
+struct ss_save *ss_save_at(struct ss_fs *fs, uint32_t index)
+{
+    return (struct ss_save *)(void *)(fs->saves.base + (size_t)index * fs->saves.record_size);
+}
+
+static uint32_t *bucket(struct ss_fs *fs, uint32_t dir, const char *name)
+{
+    uint32_t hash = dir * 0x9e3779b1u;
+
+    for (const char *c = name; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 0x01000193u;
+    return &fs->save_buckets[hash % SS_SAVE_BUCKETS];
+}
+
+/* With tables held. Newest first. */
+static void link_name(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+    uint32_t *head = bucket(fs, save->dir, save->target);
+
+    save->next = *head;
+    *head = index;
+}
+
+static void unlink_name(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+    uint32_t *link = bucket(fs, save->dir, save->target);
+
+    while (*link != index)
+        link = &ss_save_at(fs, *link)->next;
+    *link = save->next;
+}
+
+static void init_record(struct ss_save *save, uint32_t dir, const char *name, int base, bool exclusive)
+{
+    *save = (struct ss_save){
+        .next = SS_NONE,
+        .refs = 3, /* the caller, the node, the link */
+        .linked = true,
+        .dir = dir,
+        .next_deferred = SS_NONE,
+        .created = base < 0,
+        .base = base,
+        .draft = -1,
+        .exclusive = exclusive,
+        .verdict = SS_CLEAN,
+    };
+    snprintf(save->target, sizeof save->target, "%s", name);
+    clock_gettime(CLOCK_MONOTONIC, &save->begun);
+    pthread_mutex_init(&save->content, NULL);
+    pthread_mutex_init(&save->preparing, NULL);
+    pthread_mutex_init(&save->state, NULL);
+    pthread_cond_init(&save->idle, NULL);
+}
+
+int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, int base, bool exclusive,
+                  uint32_t *index)
+{
+    struct ss_family family;
+
+    ss_family_found(&family, tid); /* reads /proc: before the lock */
+    pthread_mutex_lock(&fs->tables);
+    uint32_t taken = ss_pool_take(&fs->saves);
+    uint32_t node = taken == SS_NONE ? SS_NONE : ss_node_take_save(fs, taken);
+    if (node == SS_NONE) {
+        if (taken != SS_NONE)
+            ss_pool_give(&fs->saves, taken);
+        pthread_mutex_unlock(&fs->tables);
+        ss_family_close(&family);
+        if (base >= 0)
+            close(base);
+        return -ENFILE;
+    }
+    struct ss_save *save = ss_save_at(fs, taken);
+    init_record(save, dir, name, base, exclusive);
+    save->family = family;
+    save->node = node;
+    ss_node_ref(fs, node);
+    ss_node_ref(fs, dir);
+    link_name(fs, taken);
+    fs->save_count++;
+    pthread_mutex_unlock(&fs->tables);
+    *index = taken;
+    return 0;
+}
+
+void ss_save_ref(struct ss_fs *fs, uint32_t index)
+{
+    ss_save_at(fs, index)->refs++;
+}
+
+void ss_save_unref(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    if (--save->refs > 0)
+        return;
+    ss_family_close(&save->family);
+    if (save->base >= 0)
+        close(save->base);
+    if (save->draft >= 0)
+        close(save->draft);
+    pthread_mutex_destroy(&save->content);
+    pthread_mutex_destroy(&save->preparing);
+    pthread_mutex_destroy(&save->state);
+    pthread_cond_destroy(&save->idle);
+    ss_node_unref(fs, save->dir);
+    ss_pool_give(&fs->saves, index);
+}
+
+void ss_save_release(struct ss_fs *fs, uint32_t index)
+{
+    pthread_mutex_lock(&fs->tables);
+    ss_save_unref(fs, index);
+    pthread_mutex_unlock(&fs->tables);
+}
+
+void ss_save_unlink(struct ss_fs *fs, uint32_t index)
+{
+    pthread_mutex_lock(&fs->tables);
+    struct ss_save *save = ss_save_at(fs, index);
+    if (save->linked) {
+        uint32_t node = save->node;
+        unlink_name(fs, index);
+        save->linked = false;
+        fs->save_count--;
+        ss_node_unref(fs, node);
+        ss_save_unref(fs, index);
+    }
+    pthread_mutex_unlock(&fs->tables);
+}
+
+void ss_save_relink(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *name)
+{
+    pthread_mutex_lock(&fs->tables);
+    struct ss_save *save = ss_save_at(fs, index);
+    if (save->linked)
+        unlink_name(fs, index);
+    uint32_t old = save->dir;
+    save->dir = dir;
+    ss_node_ref(fs, dir);
+    snprintf(save->target, sizeof save->target, "%s", name);
+    if (save->linked)
+        link_name(fs, index);
+    ss_node_unref(fs, old);
+    pthread_mutex_unlock(&fs->tables);
+}
+
+int ss_save_data(struct ss_save *save)
+{
+    int draft = atomic_load(&save->draft);
+    return draft >= 0 ? draft : save->base;
+}
+
+int ss_save_place(struct ss_fs *fs, struct ss_save *save, char target[NAME_MAX + 1])
+{
+    pthread_mutex_lock(&fs->tables);
+    memcpy(target, save->target, sizeof save->target);
+    int dir = ss_node_at(fs, ss_node_id(save->dir))->fd;
+    pthread_mutex_unlock(&fs->tables);
+    return dir;
+}
+
+bool ss_save_visible_to(struct ss_fs *fs, struct ss_save *save, pid_t tid)
+{
+    struct stat st;
+
+    return fstat(ss_save_data(save), &st) == 0 && ss_family_includes(fs, &save->family, st.st_ino, tid);
+}
+
+/* With tables held: the first save of (dir, name) at or behind index, with a reference. */
+static uint32_t next_candidate(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *name)
+{
+    for (; index != SS_NONE; index = ss_save_at(fs, index)->next) {
+        struct ss_save *save = ss_save_at(fs, index);
+        if (save->dir == dir && strcmp(save->target, name) == 0) {
+            ss_save_ref(fs, index);
+            return index;
+        }
+    }
+    return SS_NONE;
+}
+
+/* The family question is asked without the lock; if the candidate lost its name meanwhile, the walk starts again. */
+uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid)
+{
+    pthread_mutex_lock(&fs->tables);
+    uint32_t index = next_candidate(fs, *bucket(fs, dir, name), dir, name);
+    while (index != SS_NONE) {
+        struct ss_save *save = ss_save_at(fs, index);
+
+        pthread_mutex_unlock(&fs->tables);
+        bool visible = ss_save_visible_to(fs, save, tid);
+        pthread_mutex_lock(&fs->tables);
+
+        bool here = save->linked && save->dir == dir && strcmp(save->target, name) == 0;
+        if (visible && here)
+            break;
+        uint32_t next = next_candidate(fs, here ? save->next : *bucket(fs, dir, name), dir, name);
+        ss_save_unref(fs, index);
+        index = next;
+    }
+    pthread_mutex_unlock(&fs->tables);
+    return index;
+}
+
+uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_name)
+{
+    uint32_t found = SS_NONE;
+
+    pthread_mutex_lock(&fs->tables);
+    for (uint32_t b = 0; fs->save_count && found == SS_NONE && b < SS_SAVE_BUCKETS; b++) {
+        for (uint32_t i = fs->save_buckets[b]; i != SS_NONE; i = ss_save_at(fs, i)->next) {
+            struct ss_save *save = ss_save_at(fs, i);
+            if (save->dir == dir && atomic_load(&save->draft) >= 0 && strcmp(save->draft_name, draft_name) == 0) {
+                ss_save_ref(fs, i);
+                found = i;
+                break;
+            }
+        }
+    }
+    pthread_mutex_unlock(&fs->tables);
+    return found;
+}
+
+void ss_save_claim(struct ss_save *save)
+{
+    pthread_mutex_lock(&save->state);
+    while (save->busy)
+        pthread_cond_wait(&save->idle, &save->state);
+    save->busy = true;
+    pthread_mutex_unlock(&save->state);
+}
+
+void ss_save_yield(struct ss_save *save)
+{
+    pthread_mutex_lock(&save->state);
+    save->busy = false;
+    pthread_cond_broadcast(&save->idle);
+    pthread_mutex_unlock(&save->state);
+}
+
+static void sweep_one(struct ss_fs *fs, uint32_t index, time_t now)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+    bool creator_lives = ss_family_creator_lives(&save->family);
+
+    ss_save_claim(save);
+    pthread_mutex_lock(&save->state);
+    bool unused = save->handles == 0;
+    bool announced = unused && !save->opened && (!creator_lives || now - save->begun.tv_sec > ANNOUNCED_SECONDS);
+    bool orphaned = unused && save->opened && !creator_lives;
+    pthread_mutex_unlock(&save->state);
+    if (orphaned)
+        ss_judge_abandon(fs, index);
+    ss_save_yield(save);
+    if (announced || orphaned)
+        ss_save_unlink(fs, index);
+}
+
+void ss_save_sweep(struct ss_fs *fs)
+{
+    struct timespec now;
+    uint32_t behind = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    for (;;) {
+        pthread_mutex_lock(&fs->tables);
+        uint32_t index = fs->save_count ? behind : SS_NONE;
+        while (index < fs->saves.used && !ss_save_at(fs, index)->linked)
+            index++;
+        if (index >= fs->saves.used) {
+            pthread_mutex_unlock(&fs->tables);
+            return;
+        }
+        ss_save_ref(fs, index);
+        pthread_mutex_unlock(&fs->tables);
+
+        sweep_one(fs, index, now.tv_sec);
+        ss_save_release(fs, index);
+        behind = index + 1;
+    }
+}

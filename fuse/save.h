@@ -1,0 +1,134 @@
+/* A save: one name being written by one writer family, from its first open for writing until it is published, dropped
+ * or given up. It owns the draft's descriptors and is what a save node shows.
+ *
+ * A save begins without a draft file when it edits an existing image: the draft is made at the first change, so that an
+ * open for writing that changes nothing leaves no trace.
+ *
+ * `busy` works like a lock that may be held across I/O: whoever changes what the save is (reopens, publishes, drops,
+ * renames it) claims it first. Order: after the receive lock, before content. It is never held for long while a
+ * writable handle is open, so that RELEASE can claim it under the receive lock. */
+#ifndef SAVESEAL_FUSE_SAVE_H
+#define SAVESEAL_FUSE_SAVE_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "core/draft.h"
+#include "core/failures.h"
+#include "family.h"
+#include "core/format.h"
+#include "fs.h"
+
+#define SS_SAVE_WRITERS_MAX 16
+
+enum ss_save_status {
+    SS_SAVE_OPEN,        /* may be written, also while nobody has it open */
+    SS_SAVE_INTERRUPTED, /* judged and not published; its own family still sees it */
+    SS_SAVE_PUBLISHED,   /* its draft has the public name now */
+    SS_SAVE_DROPPED,     /* unlinked by its family, or never changed anything */
+};
+
+/* What the last preparation found; good while changes has not moved. */
+struct ss_prepared {
+    bool valid;
+    uint64_t changes;
+    enum ss_completion completion;
+    char why[128]; /* for a PARTIAL completion */
+    uint64_t size;
+};
+
+struct ss_save {
+    /* Guarded by fs.tables. */
+    uint32_t next; /* in its bucket */
+    uint32_t refs; /* the node, handles, and whoever works on it */
+    uint32_t node; /* constant */
+    bool linked;   /* reachable by name: holds a reference on node, dir and itself */
+    uint32_t dir;  /* node of the directory; constant while busy */
+    char target[NAME_MAX + 1];
+    uint32_t next_deferred;
+    bool sync_only; /* deferred work: only the directory is left to sync */
+
+    /* Constant once it is linked. */
+    struct ss_family family;
+    struct timespec begun; /* CLOCK_MONOTONIC */
+    bool created;          /* there was no image of that name: nothing to fall back to */
+    int base;              /* the image that is edited, O_RDONLY; -1 when created */
+
+    /* content guards making the draft. draft goes from -1 to a descriptor once and then stays, so it may be read
+     * without. */
+    pthread_mutex_t content;
+    _Atomic int draft;
+    char draft_name[SS_DRAFT_NAME_SIZE]; /* written before draft */
+
+    pthread_mutex_t preparing; /* one preparation at a time */
+
+    _Atomic uint64_t changes; /* counts completed changes of content */
+
+    pthread_mutex_t state;
+    pthread_cond_t idle; /* busy became false */
+    /* Guarded by state. */
+    bool busy;
+    enum ss_save_status status;
+    bool opened;             /* at least once: not merely announced by a redirected open */
+    uint32_t handles;        /* open handles */
+    uint32_t writers;        /* of those, open for writing */
+    uint32_t unflushed;      /* of those, written through since their last close of a descriptor, or never closed */
+    pid_t last_closer;       /* process of the last close for writing, 0 unknown */
+    bool exclusive;          /* must not replace */
+    enum ss_finding verdict; /* SS_CLEAN, or the first thing that spoilt it */
+    char detail[SS_DETAIL_MAX];
+    struct ss_failures failures;
+    pid_t writer[SS_SAVE_WRITERS_MAX]; /* processes that wrote */
+    uint32_t writer_count;             /* SS_SAVE_WRITERS_MAX + 1: more than fit */
+    struct ss_prepared prepared;
+    bool was_partial;              /* its own mark said so once: a later "done" is a commitment */
+    bool committed;                /* the record on disk says PREPARED */
+    struct ss_draft_record record; /* as on disk */
+};
+
+struct ss_save *ss_save_at(struct ss_fs *fs, uint32_t index);
+
+/* Begins a save of name in directory node dir for the process of tid, linked under its name, with one reference for the
+ * caller. base is the image to edit, open for reading, or -1; taken over also on error. Returns 0, -ENFILE, -ENOMEM. */
+int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, int base, bool exclusive,
+                  uint32_t *index);
+
+/* The save of name that thread tid may see (the newest), with a reference, or SS_NONE. Reads /proc. */
+uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid);
+
+/* The save of the draft file `draft_name` in dir, with a reference, or SS_NONE. */
+uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_name);
+
+bool ss_save_visible_to(struct ss_fs *fs, struct ss_save *save, pid_t tid);
+
+/* References. unref is called with tables held, release takes them. */
+void ss_save_ref(struct ss_fs *fs, uint32_t index);
+void ss_save_unref(struct ss_fs *fs, uint32_t index);
+void ss_save_release(struct ss_fs *fs, uint32_t index);
+
+/* Takes the save off its name: nobody finds it any more. Takes the tables lock. Idempotent. */
+void ss_save_unlink(struct ss_fs *fs, uint32_t index);
+
+/* Gives it another name. Claimed by the caller. Takes the tables lock. */
+void ss_save_relink(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *name);
+
+/* Waits until nobody changes what the save is, then does. */
+void ss_save_claim(struct ss_save *save);
+void ss_save_yield(struct ss_save *save);
+
+/* The descriptor that shows the save's content now: the draft, else the base. */
+int ss_save_data(struct ss_save *save);
+
+/* Names of directory and target at this moment, for whoever claimed it. The directory's O_PATH descriptor is returned.
+ */
+int ss_save_place(struct ss_fs *fs, struct ss_save *save, char target[NAME_MAX + 1]);
+
+/* Drops saves that nobody can continue: announced but never opened, and closed ones whose creator has ended. Called now
+ * and then. */
+void ss_save_sweep(struct ss_fs *fs);
+
+#endif
