@@ -234,8 +234,8 @@ static int tree_root(struct tree *tree, struct ss_sha256 *root)
  * The file is cut into units of 512 KiB, each of which yields one digest of level 1. Threads take units in order and
  * finish them in any; a ring of slots puts the digests back into order for the tree. */
 
-#define MAX_THREADS 64  /* with a buffer of UNIT_SIZE each: 32 MiB */
-#define RING_SIZE 1024U /* how far a thread may be ahead of the slowest */
+#define MAX_THREADS 64 /* with a buffer of UNIT_SIZE each: 32 MiB */
+#define RING_SIZE 256U /* how far a thread may be ahead of the slowest */
 #define PROGRESS_STEP (UINT64_C(64) << 20)
 
 struct slot {
@@ -293,13 +293,12 @@ static void drain(struct run *run)
     pthread_cond_broadcast(&run->moved);
 }
 
-/* How many whole units from this one on lie in a hole. The last unit of a file never counts: it may be shorter. */
+/* How many whole units from this one on lie in a hole. The last unit never counts: it may be shorter than the others,
+ * and reading it shows whether what looked like a hole was the end of the file. */
 static uint64_t units_in_hole(const struct run *run, uint64_t unit)
 {
     uint64_t last = run->units - 1;
 
-    if (unit == last)
-        return 0;
     off_t data = lseek(run->fd, (off_t)(unit * UNIT_SIZE), SEEK_DATA);
     if (data < 0) /* ENXIO: no data any more. Else the file system can not tell, and all is data. */
         return errno == ENXIO ? last - unit : 0;
@@ -430,8 +429,6 @@ static void work_together(struct run *run)
 /* Computes the root digest of the file's tree. */
 static int run_tree(struct run *run, struct ss_sha256 *root)
 {
-    char last;
-
     /* SEEK_DATA moves the offset, which the descriptor may share with others. */
     off_t offset = lseek(run->fd, 0, SEEK_CUR);
     posix_fadvise(run->fd, 0, (off_t)run->size, POSIX_FADV_SEQUENTIAL);
@@ -439,11 +436,7 @@ static int run_tree(struct run *run, struct ss_sha256 *root)
     if (offset >= 0)
         lseek(run->fd, offset, SEEK_SET);
 
-    if (run->error != 0)
-        return run->error;
-    /* What looked like a hole at the end may have been the end. */
-    int err = read_exactly(run->fd, &last, 1, run->size - 1);
-    return err != 0 ? err : tree_root(&run->tree, root);
+    return run->error != 0 ? run->error : tree_root(&run->tree, root);
 }
 
 /* The digest of the fs-verity descriptor is the digest of the file. */

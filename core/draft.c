@@ -150,8 +150,7 @@ int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool
     return r;
 }
 
-/* True when name in dir is the very file that fd is open on. */
-static bool still_named(int dir, const char *name, int fd)
+bool ss_draft_still_named(int dir, const char *name, int fd)
 {
     struct stat by_name, by_fd;
 
@@ -163,7 +162,7 @@ int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record)
 {
     char name[SS_DRAFT_NAME_SIZE];
 
-    if (!still_named(dir, record->target, fd))
+    if (!ss_draft_still_named(dir, record->target, fd))
         return -ESTALE;
     int r = ss_draft_write(fd, record);
     for (int i = 0; r == 0 && i < NAME_TRIES; i++) {
@@ -182,7 +181,7 @@ int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record)
 static bool prepared_and_whole(int fd, const struct ss_draft_record *record)
 {
     struct ss_seal seal;
-    enum ss_finding finding;
+    enum ss_finding finding = SS_CONTENT_MISMATCH;
 
     return record->state == SS_DRAFT_PREPARED && ss_seal_read(fd, &seal) == 0 &&
            ss_seal_check_content(fd, &seal, NULL, &finding) == 0 && finding == SS_INTACT;
@@ -213,7 +212,7 @@ int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
     int r = ss_draft_lock(fd);
     if (r < 0)
         return r;
-    if (!still_named(dir, name, fd))
+    if (!ss_draft_still_named(dir, name, fd))
         return -EAGAIN;
     r = ss_draft_read(fd, &found);
     if (r < 0)

@@ -72,6 +72,9 @@ int ss_draft_lock(int fd);
 int ss_draft_unlock(int fd);
 int ss_draft_is_live(int fd);
 
+/* True when name in dir is the very file that fd is open on: it was not taken away or replaced meanwhile. */
+bool ss_draft_still_named(int dir, const char *name, int fd);
+
 /* Gives the draft its public name in one rename and takes its record off; the caller syncs the directory when it must
  * be durable. With exclusive an existing name is not replaced: -EEXIST. fd is the draft's descriptor. */
 int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool exclusive);

@@ -106,7 +106,7 @@ void ss_proc_closing(pid_t tid, struct ss_proc_close *how)
 {
     struct ss_proc_status status;
     char text[1024];
-    unsigned long long flags, exit_code;
+    unsigned long long flags = 0, exit_code = 0;
 
     *how = (struct ss_proc_close){.finding = SS_WRITER_VANISHED};
     if (ss_proc_status(tid, &status) < 0)
@@ -128,7 +128,7 @@ void ss_proc_closing(pid_t tid, struct ss_proc_close *how)
 int ss_proc_start(pid_t pid, uint64_t *start)
 {
     char text[1024];
-    unsigned long long value;
+    unsigned long long value = 0;
 
     ssize_t n = read_proc(pid, "stat", text, sizeof text);
     if (n < 0)
@@ -253,7 +253,7 @@ static bool match_path(const struct mount_line *mount, const void *context)
 
 int ss_proc_mount_device(const char *path, dev_t *dev)
 {
-    struct mount_line mount;
+    struct mount_line mount = {0};
 
     int r = find_mount(getpid(), match_path, path, &mount);
     if (r == 0)
@@ -264,7 +264,7 @@ int ss_proc_mount_device(const char *path, dev_t *dev)
 bool ss_proc_holds(pid_t pid, dev_t dev, uint64_t ino)
 {
     char path[64];
-    struct mount_line mount;
+    struct mount_line mount = {0};
     bool found = false;
 
     snprintf(path, sizeof path, "/proc/%d/fdinfo", (int)pid);

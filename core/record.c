@@ -334,11 +334,11 @@ int ss_record_get_u64(const struct ss_record *record, const char *key, uint64_t 
 /* The one way to write a moment, or -EINVAL outside the years that have one. */
 static int format_time(time_t value, char text[TIME_SIZE])
 {
-    const time_t end_of_9999 = 253402300799;
     struct tm utc;
 
-    if (value < 0 || value > end_of_9999 || !gmtime_r(&value, &utc))
+    if (value < 0 || !gmtime_r(&value, &utc))
         return -EINVAL;
+    /* A year of five digits does not fit. */
     return strftime(text, TIME_SIZE, TIME_FORMAT, &utc) > 0 ? 0 : -EINVAL;
 }
 

@@ -193,7 +193,8 @@ static int judge_file(int dir, const char *name, struct ss_scan_entry *entry)
     int r = entry->draft ? judge_draft(fd, entry) : judge_image(fd, entry);
     if (r < 0)
         return r == -EINVAL ? -EIO : r; /* -EINVAL is kept for what is no regular file */
-    /* A draft that was published or dropped while it was judged has no record any more: what was found then is of no use. */
+    /* A draft that was published or dropped while it was judged has no record any more: what was found then is of no
+     * use. */
     if (entry->draft && fstatat(dir, name, &again, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     return 0;
@@ -212,7 +213,8 @@ int ss_scan_file(int dir, const char *name, struct ss_scan_entry *entry)
     return r;
 }
 
-/* One name of a scan. Returns 0 with a filled entry, 1 when there is nothing to tell, or -errno when the scan itself can not go on. */
+/* One name of a scan. Returns 0 with a filled entry, 1 when there is nothing to tell, or -errno when the scan itself
+ * can not go on. */
 static int scan_name(int dir, const char *name, struct ss_scan_entry *entry)
 {
     struct stat st;
@@ -225,7 +227,7 @@ static int scan_name(int dir, const char *name, struct ss_scan_entry *entry)
         return 0;
     case -ENOENT:
     case -ESTALE:
-    case -ELOOP:  /* became a symbolic link since it was listed */
+    case -ELOOP: /* became a symbolic link since it was listed */
     case -EINVAL:
         return 1;
     case -EMFILE:

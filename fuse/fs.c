@@ -53,7 +53,7 @@ void ss_fs_destroy(struct ss_fs *fs)
     close(fs->root);
 }
 
-uint32_t ss_handle_take(struct ss_fs *fs, int kind, int fd, uint32_t node, uint32_t save)
+uint32_t ss_handle_take(struct ss_fs *fs, enum ss_handle_kind kind, int fd, uint32_t node, uint32_t save)
 {
     pthread_mutex_lock(&fs->tables);
     uint32_t index = ss_pool_take(&fs->handles);
@@ -98,6 +98,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     conn->want |=
         conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_DONT_MASK | FUSE_CAP_POSIX_ACL | FUSE_CAP_PARALLEL_DIROPS |
                          FUSE_CAP_ASYNC_DIO | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+#ifdef __SANITIZE_THREAD__
+    /* ThreadSanitizer learns that a request follows from a reply through read() and write(), not through splice(). */
+    conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+#endif
     /* The loop looks at each request before it is handled, so requests come into memory, not a pipe. Locks stay with
      * the kernel. */
     conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |

@@ -32,9 +32,11 @@
 #define SS_SAVE_BUCKETS (1u << 10)
 #define SS_SAVERS_MAX 16
 
+enum ss_handle_kind { SS_HANDLE_FREE, SS_HANDLE_IMAGE, SS_HANDLE_SAVE, SS_HANDLE_DIR };
+
 /* An open file or directory. fi->fh is its index. */
 struct ss_handle {
-    enum { SS_HANDLE_FREE, SS_HANDLE_IMAGE, SS_HANDLE_SAVE, SS_HANDLE_DIR } kind;
+    enum ss_handle_kind kind;
     int fd;        /* IMAGE, DIR: own descriptor; SAVE: -1, the save has them */
     uint32_t node; /* holds a reference */
     uint32_t save; /* SAVE: holds a reference; else SS_NONE */
@@ -90,7 +92,7 @@ void ss_fs_destroy(struct ss_fs *fs);
 
 /* Handles. take: an index with a reference on node and, unless SS_NONE, save; SS_NONE when the table is full.
  * give: drops both references and closes the descriptor. */
-uint32_t ss_handle_take(struct ss_fs *fs, int kind, int fd, uint32_t node, uint32_t save);
+uint32_t ss_handle_take(struct ss_fs *fs, enum ss_handle_kind kind, int fd, uint32_t node, uint32_t save);
 struct ss_handle *ss_handle_at(struct ss_fs *fs, uint64_t fh);
 void ss_handle_give(struct ss_fs *fs, uint32_t index);
 

@@ -274,14 +274,14 @@ void ss_judge_release(struct ss_fs *fs, uint32_t index, struct ss_handle *handle
         judge_last_holder(save, handle);
         save->last_closer = handle->closer;
     }
-    bool last = handle->writes && save->writers == 0;
+    bool last = handle->writes && ss_save_is_idle(save);
     pthread_mutex_unlock(&save->state);
     if (!last)
         return;
 
     ss_save_claim(save);
     pthread_mutex_lock(&save->state);
-    bool over = save->writers == 0 && save->status == SS_SAVE_OPEN;
+    bool over = ss_save_is_idle(save) && save->status == SS_SAVE_OPEN;
     pthread_mutex_unlock(&save->state);
     if (over && !conclude(fs, index, false))
         defer(fs, index, false); /* still claimed */
@@ -341,19 +341,19 @@ bool ss_judge_deferred(struct ss_fs *fs)
     return true;
 }
 
-/* Takes the draft of an interrupted save up again, if it is still ours to take. */
-static int resume(struct ss_save *save)
+/* Takes the draft of an interrupted save up again, if it is still ours to take: a tool may have salvaged or discarded
+ * it. */
+static int resume(struct ss_fs *fs, struct ss_save *save)
 {
-    struct stat st;
-    int draft = atomic_load(&save->draft);
+    char target[NAME_MAX + 1];
+    int draft = atomic_load(&save->draft), dir = ss_save_place(fs, save, target);
 
     if (ss_draft_lock(draft) < 0)
         return -ESTALE;
-    if (fstat(draft, &st) < 0 || st.st_nlink == 0) {
-        ss_draft_unlock(draft);
-        return -ESTALE;
-    }
-    return 0;
+    if (ss_draft_still_named(dir, save->draft_name, draft))
+        return 0;
+    ss_draft_unlock(draft);
+    return -ESTALE;
 }
 
 static int open_for_writing(struct ss_fs *fs, uint32_t index, struct ss_save *save, bool truncates)
@@ -366,7 +366,7 @@ static int open_for_writing(struct ss_fs *fs, uint32_t index, struct ss_save *sa
     if (status == SS_SAVE_PUBLISHED || status == SS_SAVE_DROPPED)
         return -ESTALE;
     if (status == SS_SAVE_INTERRUPTED) {
-        if ((dead && truncates) || resume(save) < 0) {
+        if ((dead && truncates) || resume(fs, save) < 0) {
             ss_save_unlink(fs, index); /* it stays on disk with its reason; the name is free for a new save */
             return -ESTALE;
         }
@@ -377,20 +377,21 @@ static int open_for_writing(struct ss_fs *fs, uint32_t index, struct ss_save *sa
     return 0;
 }
 
-int ss_judge_open(struct ss_fs *fs, uint32_t index, bool writes, bool truncates)
+int ss_judge_open(struct ss_fs *fs, uint32_t index, pid_t tid, bool writes, bool truncates)
 {
     struct ss_save *save = ss_save_at(fs, index);
 
     ss_save_claim(save);
     int r = writes ? open_for_writing(fs, index, save, truncates) : 0;
+    pthread_mutex_lock(&save->state);
+    ss_save_expected_came(save, tid);
     if (r == 0) {
-        pthread_mutex_lock(&save->state);
         save->opened = true;
         save->handles++;
         save->writers += writes;
         save->unflushed += writes;
-        pthread_mutex_unlock(&save->state);
     }
+    pthread_mutex_unlock(&save->state);
     ss_save_yield(save);
     return r;
 }
@@ -423,6 +424,17 @@ int ss_judge_drop(struct ss_fs *fs, uint32_t index)
     }
     ss_save_yield(save);
     return r;
+}
+
+void ss_judge_conclude(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    pthread_mutex_lock(&save->state);
+    bool open = save->status == SS_SAVE_OPEN;
+    pthread_mutex_unlock(&save->state);
+    if (open)
+        conclude(fs, index, true);
 }
 
 void ss_judge_abandon(struct ss_fs *fs, uint32_t index)

@@ -8,7 +8,7 @@
 /* One more handle on the save. For writing it may have to be continued first: -ESTALE when it can not be (published,
  * dropped, taken away by a tool, or truncated after its writer died): the name then needs a new save. Claims the save.
  */
-int ss_judge_open(struct ss_fs *fs, uint32_t index, bool writes, bool truncates);
+int ss_judge_open(struct ss_fs *fs, uint32_t index, pid_t tid, bool writes, bool truncates);
 
 /* FLUSH: thread tid closes a descriptor of handle. Returns what close() is to return, 0 or -errno. Blocks as long as
  * the disk needs. */
@@ -24,6 +24,9 @@ bool ss_judge_deferred(struct ss_fs *fs);
 /* The family unlinks the name. 0: the draft is dropped; 1: nothing had been changed, so that the image itself is meant;
  * -ESTALE: the save is over already; else -errno. Claims the save. */
 int ss_judge_drop(struct ss_fs *fs, uint32_t index);
+
+/* The last open for writing is over otherwise than by RELEASE. Claimed by the caller; may take long. */
+void ss_judge_conclude(struct ss_fs *fs, uint32_t index);
 
 /* Nobody is left to continue a closed save. Claimed by the caller, no handle is open. */
 void ss_judge_abandon(struct ss_fs *fs, uint32_t index);

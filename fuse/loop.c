@@ -29,6 +29,8 @@ struct loop {
     unsigned idle;    /* of those, reading or waiting to read */
     int error;        /* the first -errno that ended a thread */
     bool over;        /* the session has ended */
+    bool any_left;    /* left is a thread that has ended and is yet to be joined */
+    pthread_t left;
 };
 
 static void *serve(void *context);
@@ -36,11 +38,10 @@ static void *serve(void *context);
 /* With lock held. */
 static int start_thread(struct loop *loop)
 {
-    pthread_t thread;
+    pthread_t thread = 0;
 
     int r = pthread_create(&thread, NULL, serve, loop);
     if (r == 0) {
-        pthread_detach(thread);
         loop->threads++;
         loop->idle++;
     }
@@ -97,11 +98,15 @@ static int serve_one(struct loop *loop, struct fuse_buf *buf)
     return 1;
 }
 
-/* The last thread to go wakes the main thread, which may free everything at once: nothing is touched after the unlock.
- */
+/* Each thread that ends joins the one that ended before it; the main thread joins the last. After the unlock nothing of
+ * loop is touched. */
 static void end_thread(struct loop *loop, int error, bool was_idle)
 {
     pthread_mutex_lock(&loop->lock);
+    bool join = loop->any_left;
+    pthread_t before = loop->left;
+    loop->any_left = true;
+    loop->left = pthread_self();
     loop->threads--;
     loop->idle -= was_idle;
     if (error) {
@@ -109,8 +114,10 @@ static void end_thread(struct loop *loop, int error, bool was_idle)
         if (error != -ENODEV && loop->error == 0)
             loop->error = error;
     }
-    pthread_cond_signal(&loop->ended);
+    pthread_cond_broadcast(&loop->ended);
     pthread_mutex_unlock(&loop->lock);
+    if (join)
+        pthread_join(before, NULL);
 }
 
 static void *serve(void *context)
@@ -195,7 +202,7 @@ static void wait_for_end(struct loop *loop)
 int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
 {
     struct loop loop = {.session = session, .fs = fs};
-    pthread_t watcher;
+    pthread_t watcher = 0;
 
     pthread_mutex_init(&loop.receive, NULL);
     pthread_mutex_init(&loop.lock, NULL);
@@ -216,5 +223,6 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
         pthread_cond_wait(&loop.ended, &loop.lock);
     r = loop.error;
     pthread_mutex_unlock(&loop.lock);
+    pthread_join(loop.left, NULL);
     return r;
 }

@@ -48,7 +48,7 @@ static int truncate_save(struct ss_fs *fs, uint32_t index, off_t size, pid_t tid
     if (taken == SS_NONE)
         return -ENFILE;
     struct ss_handle *handle = ss_handle_at(fs, taken);
-    int r = ss_judge_open(fs, index, true, false);
+    int r = ss_judge_open(fs, index, tid, true, false);
     if (r == 0) {
         handle->writes = true;
         r = ss_content_truncate(fs, save, size);

@@ -132,25 +132,14 @@ static int open_base(struct ss_fs *fs, uint32_t dir, const char *name, bool trus
     return fd;
 }
 
-/* True when a further open for writing can join the save; one that is over gives its name free. */
-static bool can_join(struct ss_fs *fs, uint32_t index)
-{
-    struct ss_save *save = ss_save_at(fs, index);
-
-    pthread_mutex_lock(&save->state);
-    bool over = save->status == SS_SAVE_PUBLISHED || save->status == SS_SAVE_DROPPED;
-    pthread_mutex_unlock(&save->state);
-    if (over)
-        ss_save_unlink(fs, index);
-    return !over;
-}
-
 int ss_announce_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content)
 {
     uint32_t index = ss_save_find(fs, dir, name, tid);
 
     if (index != SS_NONE) {
-        bool joined = can_join(fs, index);
+        bool joined = ss_save_expect(ss_save_at(fs, index), tid);
+        if (!joined)
+            ss_save_unlink(fs, index);
         ss_save_release(fs, index);
         if (joined)
             return 0;

@@ -15,7 +15,7 @@ static bool opens_to_change(int flags)
 }
 
 /* Takes a handle on a save (with references of its own) and truncates if asked. */
-static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_file_info *fi)
+static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_file_info *fi, pid_t tid)
 {
     struct ss_save *save = ss_save_at(fs, index);
     bool writes = opens_to_change(flags);
@@ -23,7 +23,7 @@ static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_fi
     uint32_t handle = ss_handle_take(fs, SS_HANDLE_SAVE, -1, save->node, index);
     if (handle == SS_NONE)
         return -ENFILE;
-    int r = ss_judge_open(fs, index, writes, flags & O_TRUNC);
+    int r = ss_judge_open(fs, index, tid, writes, flags & O_TRUNC);
     if (r < 0) {
         ss_handle_give(fs, handle);
         return r;
@@ -51,7 +51,7 @@ static int create_new(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const
         return r;
     r = ss_content_create(fs, ss_save_at(fs, index), caller, mode);
     if (r == 0)
-        r = open_save(fs, index, fi->flags & ~O_TRUNC, fi);
+        r = open_save(fs, index, fi->flags & ~O_TRUNC, fi, caller->pid);
     if (r == 0)
         r = ss_save_entry(fs, index, false, entry);
     if (r < 0)
@@ -90,7 +90,7 @@ static void undo_open(struct ss_fs *fs, uint64_t fh)
 
 void ss_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
-    struct fuse_entry_param entry;
+    struct fuse_entry_param entry = {0};
     struct ss_fs *fs = ss_fs(req);
 
     int r = do_create(fs, req, parent, name, mode, &entry, fi);
@@ -150,7 +150,7 @@ static int do_open(struct ss_fs *fs, fuse_ino_t ino, struct fuse_file_info *fi, 
         return open_image(fs, node, ss_node_index(ino), fi);
 
     struct ss_save *save = ss_save_at(fs, node->save);
-    int r = open_save(fs, node->save, fi->flags, fi);
+    int r = open_save(fs, node->save, fi->flags, fi, tid);
     if (r != -ESTALE)
         return r;
     ss_save_place(fs, save, target);

@@ -32,7 +32,6 @@ static const struct fuse_opt table[] = {
     FUSE_OPT_KEY("user", FUSE_OPT_KEY_DISCARD),
     FUSE_OPT_KEY("nouser", FUSE_OPT_KEY_DISCARD),
     FUSE_OPT_KEY("users", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("x-", FUSE_OPT_KEY_DISCARD),
     FUSE_OPT_END,
 };
 
@@ -41,6 +40,8 @@ static int take_argument(void *data, const char *argument, int key, struct fuse_
     struct ss_options *options = data;
 
     (void)out;
+    if (key == FUSE_OPT_KEY_OPT)
+        return strncmp(argument, "x-", 2) != 0; /* those are for mount and systemd */
     if (key != FUSE_OPT_KEY_NONOPT)
         return 1;
     char **place = !options->backing ? &options->backing : &options->mount;

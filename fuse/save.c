@@ -7,7 +7,7 @@
 
 #include "judge.h"
 
-#define ANNOUNCED_SECONDS 10 /* how long a redirected open may take to come back */
+#define EXPECTED_SECONDS 10 /* how long a redirected open may take to come */
 
 struct ss_save *ss_save_at(struct ss_fs *fs, uint32_t index)
 {
@@ -86,6 +86,8 @@ int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, i
     struct ss_save *save = ss_save_at(fs, taken);
     init_record(save, dir, name, base, exclusive);
     save->family = family;
+    save->expected[0] = tid;
+    save->expected_since = save->begun.tv_sec;
     save->node = node;
     ss_node_ref(fs, node);
     ss_node_ref(fs, dir);
@@ -252,6 +254,41 @@ void ss_save_yield(struct ss_save *save)
     pthread_mutex_unlock(&save->state);
 }
 
+bool ss_save_expect(struct ss_save *save, pid_t tid)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    pthread_mutex_lock(&save->state);
+    bool over = save->status == SS_SAVE_PUBLISHED || save->status == SS_SAVE_DROPPED;
+    for (size_t i = 0; !over && i < SS_SAVE_EXPECTED_MAX; i++) {
+        if (save->expected[i] == 0 || save->expected[i] == tid) {
+            save->expected[i] = tid;
+            save->expected_since = now.tv_sec;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&save->state);
+    return !over;
+}
+
+void ss_save_expected_came(struct ss_save *save, pid_t tid)
+{
+    for (size_t i = 0; i < SS_SAVE_EXPECTED_MAX; i++)
+        if (tid == 0 || save->expected[i] == tid)
+            save->expected[i] = 0;
+}
+
+bool ss_save_is_idle(const struct ss_save *save)
+{
+    for (size_t i = 0; i < SS_SAVE_EXPECTED_MAX; i++)
+        if (save->expected[i] != 0)
+            return false;
+    return save->writers == 0;
+}
+
+/* A save that nobody has open: forget opens that were expected and never came (their thread was killed on the way), and
+ * what follows from that. */
 static void sweep_one(struct ss_fs *fs, uint32_t index, time_t now)
 {
     struct ss_save *save = ss_save_at(fs, index);
@@ -259,14 +296,20 @@ static void sweep_one(struct ss_fs *fs, uint32_t index, time_t now)
 
     ss_save_claim(save);
     pthread_mutex_lock(&save->state);
-    bool unused = save->handles == 0;
-    bool announced = unused && !save->opened && (!creator_lives || now - save->begun.tv_sec > ANNOUNCED_SECONDS);
-    bool orphaned = unused && save->opened && !creator_lives;
+    bool held_up = !ss_save_is_idle(save) && save->writers == 0;
+    bool late = held_up && (!creator_lives || now - save->expected_since > EXPECTED_SECONDS);
+    if (late)
+        ss_save_expected_came(save, 0);
+    bool unused = save->handles == 0 && ss_save_is_idle(save);
+    bool opened = save->opened;
     pthread_mutex_unlock(&save->state);
-    if (orphaned)
+
+    if (late && opened)
+        ss_judge_conclude(fs, index);
+    if (unused && opened && !creator_lives)
         ss_judge_abandon(fs, index);
     ss_save_yield(save);
-    if (announced || orphaned)
+    if (unused && (!opened || !creator_lives))
         ss_save_unlink(fs, index);
 }
 

@@ -24,6 +24,7 @@
 #include "fs.h"
 
 #define SS_SAVE_WRITERS_MAX 16
+#define SS_SAVE_EXPECTED_MAX 8
 
 enum ss_save_status {
     SS_SAVE_OPEN,        /* may be written, also while nobody has it open */
@@ -73,9 +74,12 @@ struct ss_save {
     /* Guarded by state. */
     bool busy;
     enum ss_save_status status;
-    bool opened;             /* at least once: not merely announced by a redirected open */
-    uint32_t handles;        /* open handles */
-    uint32_t writers;        /* of those, open for writing */
+    pid_t expected[SS_SAVE_EXPECTED_MAX]; /* threads that were redirected here and whose open is yet to come; 0: free.
+                                             They hold the conclusion up as if they had it open for writing. */
+    time_t expected_since;                /* CLOCK_MONOTONIC seconds, of the youngest */
+    bool opened;                          /* at least once */
+    uint32_t handles;                     /* open handles */
+    uint32_t writers;                     /* of those, open for writing */
     uint32_t unflushed;      /* of those, written through since their last close of a descriptor, or never closed */
     pid_t last_closer;       /* process of the last close for writing, 0 unknown */
     bool exclusive;          /* must not replace */
@@ -115,6 +119,15 @@ void ss_save_unlink(struct ss_fs *fs, uint32_t index);
 
 /* Gives it another name. Claimed by the caller. Takes the tables lock. */
 void ss_save_relink(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *name);
+
+/* Expects the open of thread tid, which is being redirected. False when the save is over: it can not be joined. */
+bool ss_save_expect(struct ss_save *save, pid_t tid);
+
+/* With state held: tid's open has come (0: nobody's will come any more). */
+void ss_save_expected_came(struct ss_save *save, pid_t tid);
+
+/* With state held: nobody has it open for writing, or is on his way. */
+bool ss_save_is_idle(const struct ss_save *save);
 
 /* Waits until nobody changes what the save is, then does. */
 void ss_save_claim(struct ss_save *save);
