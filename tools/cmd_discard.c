@@ -1,0 +1,101 @@
+/* saveseal discard: deletes interrupted drafts. */
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "core/util.h"
+#include "draftfile.h"
+#include "report.h"
+#include "text.h"
+
+static const char help[] = "Deletes interrupted drafts: DIR/.saveseal.ID, as saveseal status shows them.\n"
+                           "Refuses a draft that is being written, and whatever is not a draft. On a\n"
+                           "terminal each is asked for; elsewhere --force is needed.\n"
+                           "\n"
+                           "  --force     do not ask; also delete a file that has a draft's name but no\n"
+                           "              readable draft record\n"
+                           "  -h, --help  this text\n"
+                           "\n"
+                           "Exit status: 0 all deleted; 2 not a draft, not there, not allowed, or not\n"
+                           "confirmed; 3 being written, or I/O trouble.\n";
+
+/* What is known about the draft, for the question. The caller frees it. */
+static char *describe(const struct draftfile *draft)
+{
+    SS_AUTO_FREE char *target = text_quote(draft->record.target);
+    char size[TEXT_SIZE_MAX];
+
+    text_size((uint64_t)draft->st.st_size, size);
+    if (draft->record.state == SS_DRAFT_PREPARED)
+        return report_format("draft of %s, %s, complete: savesealfs publishes it at its next start", target, size);
+    return report_format("draft of %s, %s, %s", target, size,
+                         ss_finding_text(draft->record.state == SS_DRAFT_INTERRUPTED ? draft->record.reason
+                                         : draft->record.state == SS_DRAFT_WAIT      ? SS_FORMAT_INCOMPLETE
+                                                                                     : SS_DAEMON_DIED)
+                             ->id);
+}
+
+/* True when a yes was typed. */
+static bool confirm(const char *path, const struct draftfile *draft)
+{
+    SS_AUTO_FREE char *quoted = text_quote(path);
+    SS_AUTO_FREE char *what = describe(draft);
+    SS_AUTO_FREE char *answer = NULL;
+    size_t capacity = 0;
+
+    fprintf(stderr, "Delete %s (%s)? [y/N] ", quoted, what);
+    fflush(stderr);
+    return getline(&answer, &capacity, stdin) > 0 && tolower((unsigned char)answer[0]) == 'y';
+}
+
+static enum ss_class discard(const char *path, bool force)
+{
+    DRAFTFILE_AUTO_CLOSE struct draftfile draft = DRAFTFILE_NONE;
+    SS_AUTO_FREE char *quoted = text_quote(path);
+    struct judgement why;
+
+    if (!draftfile_open(path, DRAFTFILE_TAKE, &draft, &why))
+        return report_judgement(path, &why);
+    if (draft.record_error < 0 && !force) {
+        judge(&why, SS_NOT_A_DRAFT, "%s; --force deletes it all the same", draftfile_record_error(draft.record_error));
+        return report_judgement(path, &why);
+    }
+    if (!force && !confirm(path, &draft)) {
+        report("%s: kept", quoted);
+        return SS_CLASS_INVALID;
+    }
+    int r = draftfile_remove(&draft);
+    if (r == -ESTALE) {
+        judge(&why, SS_NOT_FOUND, "another file has its name by now");
+        return report_judgement(path, &why);
+    }
+    if (r < 0) {
+        judge_errno(&why, r);
+        return report_judgement(path, &why);
+    }
+    printf("%s: deleted\n", quoted);
+    return SS_CLASS_INTACT;
+}
+
+static enum ss_class run(int argc, char **argv)
+{
+    bool force = false;
+    const struct command_flag flags[] = {{"force", &force}, {NULL, NULL}};
+    enum ss_class class;
+
+    int first = command_parse(&command_discard, argc, argv, flags, 1, INT_MAX, &class);
+    if (first < 0)
+        return class;
+    if (!force && !isatty(STDIN_FILENO))
+        return command_usage(&command_discard, "without a terminal to ask on, --force is needed");
+    class = SS_CLASS_INTACT;
+    for (int i = first; i < argc; i++)
+        class = ss_class_worse(class, discard(argv[i], force));
+    return class;
+}
+
+const struct command command_discard = {"discard", "[--force] DRAFT...", "delete interrupted drafts", help, run};

@@ -1,0 +1,135 @@
+/* saveseal salvage: makes a plain file of an interrupted draft. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "core/format.h"
+#include "core/util.h"
+#include "draftfile.h"
+#include "report.h"
+#include "salvage.h"
+#include "text.h"
+
+static const char help[] = "Makes a plain file DEST of an interrupted draft (DIR/.saveseal.ID, as saveseal\n"
+                           "status shows it), without seal, and tells what is known about it. DEST must\n"
+                           "not exist. On another file system the draft is copied, then deleted. When\n"
+                           "anything fails, the draft stays as it was.\n"
+                           "\n"
+                           "  -h, --help  this text\n"
+                           "\n"
+                           "Exit status: 0 done; 2 not a draft, DEST exists or can not be used, not\n"
+                           "allowed; 3 the draft is being written, or I/O trouble.\n";
+
+/* Opens the place of DEST and checks what can be said beforehand. */
+static bool open_dest(const char *path, struct place *place, char name[NAME_MAX + 1], struct judgement *why)
+{
+    struct stat st;
+
+    int r = place_of(path, place, name);
+    if (r == -EISDIR) {
+        judge(why, SS_USAGE, "name the new file, not its directory");
+        return false;
+    }
+    if (r < 0) {
+        judge_errno(why, r);
+        if (why->finding == SS_NOT_FOUND)
+            judge(why, SS_NOT_FOUND, "its directory: %s", strerror(-r));
+        return false;
+    }
+    if (ss_draft_reserved(name)) {
+        judge(why, SS_USAGE, "names that start with " SS_DRAFT_PREFIX " are kept for drafts");
+        return false;
+    }
+    if (fstatat(place->seen, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        judge(why, SS_DEST_EXISTS, "%s", "");
+        return false;
+    }
+    return true;
+}
+
+static void print_mark(const struct ss_format_probe *probe)
+{
+    switch (probe->completion) {
+    case SS_COMPLETION_DONE:
+        printf("  own mark:     complete\n");
+        break;
+    case SS_COMPLETION_PARTIAL:
+        printf("  own mark:     not complete: %s\n", probe->why);
+        break;
+    case SS_COMPLETION_NO_MARK:
+        printf("  own mark:     none: the format can not tell\n");
+        break;
+    }
+}
+
+static void print_reason(const struct draftfile *draft)
+{
+    const struct ss_draft_record *record = &draft->record;
+    SS_AUTO_FREE char *detail = text_safe(draft->record_error == 0 ? record->detail : "");
+
+    printf("  interrupted:  ");
+    if (draft->record_error < 0)
+        printf("not known: %s\n", draftfile_record_error(draft->record_error));
+    else if (record->state == SS_DRAFT_PREPARED)
+        printf("the save was complete, only the rename to its name was missing\n");
+    else {
+        enum ss_finding reason = record->state == SS_DRAFT_INTERRUPTED ? record->reason
+                                 : record->state == SS_DRAFT_WAIT      ? SS_FORMAT_INCOMPLETE
+                                                                       : SS_DAEMON_DIED;
+        const struct ss_finding_text *text = ss_finding_text(reason);
+        printf("%s: %s%s%s%s\n", text->id, text->sentence, *detail ? " (" : "", detail, *detail ? ")" : "");
+    }
+}
+
+static void print_report(const char *path, const struct draftfile *draft, const struct ss_format_probe *probe)
+{
+    SS_AUTO_FREE char *quoted = text_quote(path);
+    SS_AUTO_FREE char *target = text_quote(draft->record_error == 0 ? draft->record.target : "");
+    char size[TEXT_SIZE_MAX];
+
+    text_size((uint64_t)draft->st.st_size, size);
+    printf("%s: salvaged\n", quoted);
+    if (draft->record_error == 0)
+        printf("  saved as:     %s\n", target);
+    printf("  size:         %s\n", size);
+    printf("  format:       %s\n", ss_format_name(probe->format));
+    print_mark(probe);
+    print_reason(draft);
+}
+
+static enum ss_class run(int argc, char **argv)
+{
+    const struct command_flag flags[] = {{NULL, NULL}};
+    DRAFTFILE_AUTO_CLOSE struct draftfile draft = DRAFTFILE_NONE;
+    PLACE_AUTO_CLOSE struct place place = PLACE_NONE;
+    struct ss_format_probe probe;
+    char name[NAME_MAX + 1];
+    struct judgement why;
+    enum ss_class class;
+
+    int first = command_parse(&command_salvage, argc, argv, flags, 2, 2, &class);
+    if (first < 0)
+        return class;
+    const char *from = argv[first], *to = argv[first + 1];
+    if (!draftfile_open(from, DRAFTFILE_TAKE, &draft, &why))
+        return report_judgement(from, &why);
+    int r = ss_format_probe_fd(draft.fd, (uint64_t)draft.st.st_size, &probe);
+    if (r < 0) {
+        judge_errno(&why, r);
+        return report_judgement(from, &why);
+    }
+    if (!open_dest(to, &place, name, &why) || !salvage_to(&draft, &probe, &place, name, &why))
+        return report_judgement(to, &why);
+    r = salvage_finish(&draft);
+    print_report(to, &draft, &probe);
+    if (r < 0) {
+        judge(&why, SS_IO_ERROR, "the new file is there, but the draft could not be removed: %s", strerror(-r));
+        return report_judgement(from, &why);
+    }
+    return SS_CLASS_INTACT;
+}
+
+const struct command command_salvage = {"salvage", "DRAFT DEST", "make a plain file of an interrupted draft", help,
+                                        run};

@@ -1,0 +1,71 @@
+#include "command.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/util.h"
+#include "report.h"
+#include "text.h"
+
+#define FLAGS_MAX 4
+
+void command_help(const struct command *command, FILE *stream)
+{
+    fprintf(stream, "Usage: saveseal %s %s\n\n%s", command->name, command->operands, command->help);
+}
+
+enum ss_class command_usage(const struct command *command, const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    int n = vasprintf(&text, format, args);
+    va_end(args);
+    report("%s: %s: %s", command->name, ss_finding_text(SS_USAGE)->id, n < 0 ? "wrong command line" : text);
+    free(n < 0 ? NULL : text);
+    fputc('\n', stderr);
+    command_help(command, stderr);
+    return SS_CLASS_INVALID;
+}
+
+static enum ss_class wrong_option(const struct command *command, char **argv)
+{
+    /* For a cluster of short options optind may not have moved yet; then the word is still to come. */
+    const char *word = optopt > 0 && optopt < 0x7f && argv[optind] && argv[optind][0] == '-' && argv[optind][1] != '-'
+                           ? argv[optind]
+                           : argv[optind - 1];
+    SS_AUTO_FREE char *quoted = text_quote(word);
+
+    return command_usage(command, "unknown option %s (a name that starts with '-' goes after '--')", quoted);
+}
+
+int command_parse(const struct command *command, int argc, char **argv, const struct command_flag *flags, int min,
+                  int max, enum ss_class *result)
+{
+    struct option options[FLAGS_MAX + 2] = {{"help", no_argument, NULL, 'h'}};
+
+    for (int i = 0; i < FLAGS_MAX && flags[i].name; i++)
+        options[i + 1] = (struct option){flags[i].name, no_argument, NULL, 0x100 + i};
+    opterr = 0;
+    optind = 0; /* glibc: start afresh */
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (c == 'h') {
+            command_help(command, stdout);
+            *result = SS_CLASS_INTACT;
+            return -1;
+        }
+        if (c == '?') {
+            *result = wrong_option(command, argv);
+            return -1;
+        }
+        *flags[c - 0x100].value = true;
+    }
+    if (argc - optind < min || argc - optind > max) {
+        *result = command_usage(command, "%s", argc - optind < min ? "a name is missing" : "too many names");
+        return -1;
+    }
+    return optind;
+}

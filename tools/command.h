@@ -1,0 +1,37 @@
+/* One command of the tool: the rows of main.c's table, and what all of them do with their command line. */
+#ifndef SAVESEAL_TOOLS_COMMAND_H
+#define SAVESEAL_TOOLS_COMMAND_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "core/finding.h"
+
+struct command {
+    const char *name;
+    const char *operands;                        /* for the usage line */
+    const char *summary;                         /* one line for the list of commands */
+    const char *help;                            /* the rest of its --help, 80 columns */
+    enum ss_class (*run)(int argc, char **argv); /* argv[0] is the command's name */
+};
+
+extern const struct command command_status, command_verify, command_show, command_discard, command_salvage;
+
+/* An option without a value, long form only. */
+struct command_flag {
+    const char *name; /* NULL ends a list */
+    bool *value;
+};
+
+/* Reads the options. Returns the index of the first operand; or -1 with what to exit with, after --help or a wrong
+ * option. At most max operands may follow and at least min must. */
+int command_parse(const struct command *command, int argc, char **argv, const struct command_flag *flags, int min,
+                  int max, enum ss_class *result);
+
+/* Says on stderr what is wrong with the command line and how it should be. Returns SS_CLASS_INVALID. */
+enum ss_class command_usage(const struct command *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+void command_help(const struct command *command, FILE *stream);
+
+#endif

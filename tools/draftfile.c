@@ -1,0 +1,196 @@
+#include "draftfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/scan.h"
+#include "core/util.h"
+#include "text.h"
+
+#define OPEN_FLAGS (O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+
+bool draftfile_named(const char *path)
+{
+    const char *base = place_base(path);
+
+    return ss_draft_reserved(base) && strlen(base) == SS_DRAFT_NAME_SIZE - 1 &&
+           strspn(base + sizeof SS_DRAFT_PREFIX - 1, "0123456789abcdef") == SS_DRAFT_ID_LEN;
+}
+
+static int note_draft(void *context, const struct ss_scan_entry *entry)
+{
+    struct draftfile_search *found = context;
+
+    if (!entry->draft || strcmp(entry->name, found->target) != 0)
+        return 0;
+    if (entry->state == SS_STATE_WRITING || entry->state == SS_STATE_WAITING) {
+        found->live++;
+        found->finding = entry->finding;
+    } else {
+        found->interrupted++;
+        snprintf(found->name, sizeof found->name, SS_DRAFT_PREFIX "%.*s", SS_DRAFT_ID_LEN, entry->id);
+    }
+    return 0;
+}
+
+int draftfile_find(int dir, const char *target, struct draftfile_search *found)
+{
+    *found = (struct draftfile_search){.target = target};
+    return ss_scan(dir, note_draft, found);
+}
+
+/* For somebody who gave the public name where a draft is wanted. */
+static void judge_public_name(const char *path, struct judgement *why)
+{
+    PLACE_AUTO_CLOSE struct place place = PLACE_NONE;
+    struct draftfile_search found;
+    char name[NAME_MAX + 1];
+
+    judge(why, SS_NOT_A_DRAFT, "%s", "");
+    if (place_of(path, &place, name) < 0 || place.hidden || draftfile_find(place.dir, name, &found) < 0)
+        return;
+    if (found.interrupted == 1) {
+        SS_AUTO_FREE char *sibling = place_sibling(path, found.name);
+        SS_AUTO_FREE char *quoted = text_quote(sibling);
+        judge(why, SS_NOT_A_DRAFT, "its interrupted draft is %s", quoted);
+    } else if (found.interrupted > 1) {
+        judge(why, SS_NOT_A_DRAFT, "it has %u interrupted drafts: choose one", found.interrupted);
+    } else if (found.live) {
+        judge(why, SS_NOT_A_DRAFT, "it has no interrupted draft, but one that is being written");
+    }
+}
+
+/* The lock wants a descriptor open for writing. An owner who took the write permission away, as for a read-only
+ * image, is let in for the moment of opening. */
+static int open_writable(int dir, const char *name)
+{
+    struct stat st;
+
+    int fd = openat(dir, name, O_RDWR | OPEN_FLAGS);
+    if (fd >= 0 || errno != EACCES)
+        return fd < 0 ? -errno : fd;
+    SS_AUTO_CLOSE int reader = openat(dir, name, O_RDONLY | OPEN_FLAGS);
+    if (reader < 0 || fstat(reader, &st) < 0 || fchmod(reader, (st.st_mode & 07777) | S_IWUSR) < 0)
+        return -EACCES;
+    fd = openat(dir, name, O_RDWR | OPEN_FLAGS);
+    int r = fd < 0 ? -errno : fd;
+    if (fchmod(reader, st.st_mode & 07777) < 0 && fd >= 0) {
+        close(fd);
+        return -EACCES;
+    }
+    return r;
+}
+
+bool draftfile_in_place(const struct draftfile *draft)
+{
+    struct stat st;
+
+    return fstatat(draft->place.dir, draft->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == draft->st.st_dev &&
+           st.st_ino == draft->st.st_ino;
+}
+
+static int open_file(struct draftfile *draft, enum draftfile_use use)
+{
+    if (fstatat(draft->place.dir, draft->name, &draft->st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    if (!S_ISREG(draft->st.st_mode))
+        return -EISDIR;
+    int fd = use == DRAFTFILE_TAKE ? open_writable(draft->place.dir, draft->name)
+                                   : openat(draft->place.dir, draft->name, O_RDONLY | OPEN_FLAGS);
+    if (fd < 0)
+        return use == DRAFTFILE_TAKE ? fd : -errno;
+    draft->fd = fd;
+    if (fstat(fd, &draft->st) < 0)
+        return -errno;
+    return S_ISREG(draft->st.st_mode) ? 0 : -EISDIR;
+}
+
+static bool take_lock(struct draftfile *draft, struct judgement *why)
+{
+    int r = ss_draft_lock(draft->fd);
+
+    if (r == -EAGAIN) {
+        judge(why, SS_DRAFT_IN_PROGRESS, "its lock is held");
+        return false;
+    }
+    if (r < 0) {
+        judge_errno(why, r);
+        return false;
+    }
+    /* It may have been published, discarded or salvaged between the look and the lock. */
+    if (!draftfile_in_place(draft)) {
+        judge(why, SS_NOT_FOUND, "it was published or removed a moment ago");
+        return false;
+    }
+    return true;
+}
+
+static bool read_record(struct draftfile *draft, struct judgement *why)
+{
+    int r = ss_draft_read(draft->fd, &draft->record);
+
+    switch (r) {
+    case -ENOTSUP:
+        r = -ENODATA;
+        break;
+    case 0:
+    case -ENODATA:
+    case -EBADMSG:
+    case -E2BIG:
+    case -EPROTONOSUPPORT:
+        break;
+    default:
+        judge_errno(why, r);
+        return false;
+    }
+    draft->record_error = r;
+    return true;
+}
+
+bool draftfile_open(const char *path, enum draftfile_use use, struct draftfile *draft, struct judgement *why)
+{
+    if (!draftfile_named(path)) {
+        judge_public_name(path, why);
+        return false;
+    }
+    int r = place_of(path, &draft->place, draft->name);
+    if (r == 0)
+        r = draft->place.hidden;
+    if (r == 0)
+        r = open_file(draft, use);
+    if (r == -EISDIR || r == -ELOOP)
+        judge(why, SS_NOT_A_DRAFT, "it is no regular file");
+    else if (r < 0)
+        judge_errno(why, r);
+    return r == 0 && (use == DRAFTFILE_READ || take_lock(draft, why)) && read_record(draft, why);
+}
+
+void draftfile_close(struct draftfile *draft)
+{
+    ss_cleanup_close(&draft->fd);
+    draft->fd = -1;
+    place_close(&draft->place);
+}
+
+int draftfile_remove(const struct draftfile *draft)
+{
+    if (!draftfile_in_place(draft))
+        return -ESTALE;
+    if (unlinkat(draft->place.dir, draft->name, 0) < 0)
+        return -errno;
+    return ss_draft_sync_dir(draft->place.dir);
+}
+
+const char *draftfile_record_error(int error)
+{
+    switch (error) {
+    case -ENODATA:
+        return "it has a draft's name but no draft record";
+    case -EPROTONOSUPPORT:
+        return "its draft record is of a newer version of Saveseal";
+    default:
+        return "its draft record is malformed";
+    }
+}

@@ -1,0 +1,124 @@
+#include "image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "core/util.h"
+#include "draftfile.h"
+#include "place.h"
+#include "text.h"
+
+#define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+
+static void judge_kind(mode_t mode, struct judgement *why)
+{
+    judge(why, SS_NOT_A_FILE, "%s",
+          S_ISDIR(mode)    ? "it is a directory"
+          : S_ISFIFO(mode) ? "it is a fifo"
+          : S_ISSOCK(mode) ? "it is a socket"
+                           : "it is a device");
+}
+
+/* A name that is not there may be one that is being saved for the first time. */
+static void judge_absent(const char *path, struct judgement *why)
+{
+    PLACE_AUTO_CLOSE struct place place = PLACE_NONE;
+    struct draftfile_search found;
+    char name[NAME_MAX + 1];
+
+    judge(why, SS_NOT_FOUND, "%s", "");
+    if (place_of(path, &place, name) < 0 || place.hidden || draftfile_find(place.dir, name, &found) < 0)
+        return;
+    if (found.live) {
+        judge(why, found.finding, "%s", "");
+    } else if (found.interrupted == 1) {
+        SS_AUTO_FREE char *sibling = place_sibling(path, found.name);
+        SS_AUTO_FREE char *quoted = text_quote(sibling);
+        judge(why, SS_NOT_FOUND, "its save was interrupted: the draft is %s", quoted);
+    } else if (found.interrupted > 1) {
+        judge(why, SS_NOT_FOUND, "%u saves of it were interrupted: saveseal status lists the drafts",
+              found.interrupted);
+    }
+}
+
+/* Opens the public version of the image, through its mount or not. On a mount it is the file behind it: a tool that a
+ * saving program starts is of its writer family, to which the mount shows the draft; and an image with a damaged header
+ * the mount does not let be opened at all. *hidden tells that there is such a file and that it can not be reached.
+ * Returns a descriptor or -errno. */
+static int open_public(const char *path, bool *hidden)
+{
+    PLACE_AUTO_CLOSE struct place place = PLACE_NONE;
+    char name[NAME_MAX + 1];
+    int fd;
+
+    SS_AUTO_FREE char *real = realpath(path, NULL);
+    if (real && place_of(real, &place, name) == 0 && place.on_mount && !place.hidden)
+        fd = openat(place.dir, name, OPEN_FLAGS | O_NOFOLLOW);
+    else
+        fd = open(path, OPEN_FLAGS);
+    *hidden = place.hidden != 0;
+    return fd < 0 ? -errno : fd;
+}
+
+static void judge_open(const char *path, int error, bool hidden, struct judgement *why)
+{
+    if (error == -ENOENT)
+        judge_absent(path, why);
+    else if (error == -EIO && hidden)
+        judge(why, SS_IO_ERROR,
+              "the mount refuses it: the disk, or its header does not agree with its seal; root can tell");
+    else
+        judge_errno(why, error);
+}
+
+bool image_open(const char *path, int *fd, uint64_t *size, struct judgement *why)
+{
+    bool hidden = false;
+    struct stat st;
+
+    /* Looked at before it is opened: the open of a device can do things. */
+    int r = stat(path, &st) < 0 ? -errno : 0;
+    if (r == 0 && !S_ISREG(st.st_mode)) {
+        judge_kind(st.st_mode, why);
+        return false;
+    }
+    SS_AUTO_CLOSE int file = r == 0 ? open_public(path, &hidden) : r;
+    if (file < 0 || fstat(file, &st) < 0) {
+        judge_open(path, file < 0 ? file : -errno, hidden, why);
+        return false;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        judge_kind(st.st_mode, why);
+        return false;
+    }
+    *size = (uint64_t)st.st_size;
+    *fd = ss_steal_fd(&file);
+    return true;
+}
+
+bool image_seal(int fd, struct ss_seal *seal, struct judgement *why)
+{
+    int r = ss_seal_read(fd, seal);
+
+    switch (r) {
+    case 0:
+        return true;
+    case -ENODATA:
+    case -ENOTSUP:
+        judge(why, SS_UNSEALED, "%s", "");
+        break;
+    case -EBADMSG:
+    case -E2BIG:
+        judge(why, SS_SEAL_INVALID, "%s", "");
+        break;
+    case -EPROTONOSUPPORT:
+        judge(why, SS_SEAL_TOO_NEW, "%s", "");
+        break;
+    default:
+        judge_errno(why, r);
+    }
+    return false;
+}

@@ -1,0 +1,96 @@
+#include "place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "core/util.h"
+#include "report.h"
+
+/* Opens the directory behind a mount. Returns a descriptor, -ENODATA when there is none, or -errno.
+ *
+ * Only a FUSE file system is asked. On any other the attribute is a plain one that the directory's owner can set to
+ * lead root's tool elsewhere. */
+static int open_backing(int seen)
+{
+    char link[64], path[PATH_MAX];
+    struct statfs fs;
+
+    if (fstatfs(seen, &fs) < 0 || fs.f_type != FUSE_SUPER_MAGIC)
+        return -ENODATA;
+    /* By way of /proc, because seen may be an O_PATH descriptor, which fgetxattr refuses. */
+    snprintf(link, sizeof link, "/proc/self/fd/%d", seen);
+    ssize_t len = getxattr(link, PLACE_XATTR, path, sizeof path - 1);
+    if (len <= 0)
+        return len < 0 && errno == EACCES ? -EACCES : -ENODATA;
+    path[len] = '\0';
+    if (path[0] != '/' || strlen(path) != (size_t)len)
+        return -ENODATA;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES)
+        fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int place_open(const char *path, struct place *place)
+{
+    int seen = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (seen < 0 && errno == EACCES) /* files in it may be reached by name all the same */
+        seen = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (seen < 0)
+        return -errno;
+    int backing = open_backing(seen);
+    *place = (struct place){
+        .seen = seen,
+        .dir = backing >= 0 ? backing : seen,
+        .on_mount = backing != -ENODATA,
+        .hidden = backing >= 0 || backing == -ENODATA ? 0 : backing,
+    };
+    return 0;
+}
+
+const char *place_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+int place_of(const char *path, struct place *place, char name[NAME_MAX + 1])
+{
+    const char *base = place_base(path);
+
+    if (!*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
+        return -EISDIR;
+    if (strlen(base) > NAME_MAX)
+        return -ENAMETOOLONG;
+    SS_AUTO_FREE char *dir = place_sibling(path, ".");
+    int r = place_open(dir, place);
+    if (r == 0)
+        memcpy(name, base, strlen(base) + 1);
+    return r;
+}
+
+void place_close(struct place *place)
+{
+    int saved = errno;
+
+    if (place->dir >= 0 && place->dir != place->seen)
+        close(place->dir);
+    if (place->seen >= 0)
+        close(place->seen);
+    place->dir = place->seen = -1;
+    errno = saved;
+}
+
+char *place_sibling(const char *path, const char *name)
+{
+    return report_format("%.*s%s", (int)(place_base(path) - path), path, name);
+}

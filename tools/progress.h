@@ -1,0 +1,25 @@
+/* A line on the terminal that tells how far a long digest is. Nothing at all where stderr is no terminal. */
+#ifndef SAVESEAL_TOOLS_PROGRESS_H
+#define SAVESEAL_TOOLS_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+struct progress {
+    bool wanted;
+    bool shown;
+    char label[32];
+    struct timespec start, last;
+};
+
+/* Gets ready for a run over size bytes of path. */
+void progress_start(struct progress *progress, const char *path, uint64_t size);
+
+/* The callback of ss_digest_run; context is the struct progress. */
+int progress_step(void *context, uint64_t done, uint64_t size);
+
+/* Takes the line away. */
+void progress_end(struct progress *progress);
+
+#endif

@@ -1,0 +1,94 @@
+#include "report.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/util.h"
+#include "text.h"
+
+void judge(struct judgement *judgement, enum ss_finding finding, const char *format, ...)
+{
+    va_list args;
+
+    judgement->finding = finding;
+    va_start(args, format);
+    vsnprintf(judgement->detail, sizeof judgement->detail, format, args);
+    va_end(args);
+}
+
+void judge_errno(struct judgement *judgement, int error)
+{
+    switch (error) {
+    case -ENOENT:
+    case -ENOTDIR:
+    case -ENAMETOOLONG:
+        judge(judgement, SS_NOT_FOUND, "%s", error == -ENOENT ? "" : strerror(-error));
+        break;
+    case -EISDIR:
+    case -ELOOP:
+        judge(judgement, SS_NOT_A_FILE, "%s", strerror(-error));
+        break;
+    case -EACCES:
+    case -EPERM:
+        judge(judgement, SS_NO_PERMISSION, "%s", strerror(-error));
+        break;
+    case -EEXIST:
+        judge(judgement, SS_DEST_EXISTS, "%s", "");
+        break;
+    default:
+        judge(judgement, SS_IO_ERROR, "%s", strerror(-error));
+    }
+}
+
+char *judgement_text(const struct judgement *judgement)
+{
+    const struct ss_finding_text *text = ss_finding_text(judgement->finding);
+    SS_AUTO_FREE char *detail = text_safe(judgement->detail);
+
+    return report_format("%s: %s%s%s%s%s%s", text->id, text->sentence, *detail ? " (" : "", detail, *detail ? ")" : "",
+                         *text->advice ? "; " : "", text->advice);
+}
+
+enum ss_class report_judgement(const char *path, const struct judgement *judgement)
+{
+    SS_AUTO_FREE char *name = text_quote(path);
+    SS_AUTO_FREE char *text = judgement_text(judgement);
+
+    report("%s: %s", name, text);
+    return ss_finding_text(judgement->finding)->class;
+}
+
+void report(const char *format, ...)
+{
+    va_list args;
+
+    fflush(stdout); /* so that the two streams keep their order where they go to one place */
+    fputs("saveseal: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+void *report_must(void *memory)
+{
+    if (!memory) {
+        report("out of memory");
+        exit(SS_CLASS_TEMPORARY);
+    }
+    return memory;
+}
+
+char *report_format(const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    int n = vasprintf(&text, format, args);
+    va_end(args);
+    return report_must(n < 0 ? NULL : text);
+}

@@ -1,0 +1,223 @@
+#include "salvage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/xattr.h>
+#include <time.h>
+
+#include "core/copy.h"
+#include "core/util.h"
+
+#define TEMP_SUFFIX_LEN 17 /* "-" and 16 hex digits */
+
+/* How long a mount may take to publish what was closed: it may wait to see how the program that wrote it ends. */
+#define PUBLISH_TRIES 200
+#define PUBLISH_STEP_NS 50000000L
+
+/* ---- common ---- */
+
+/* rename that must not replace, also where the file system does not know RENAME_NOREPLACE. */
+static int move_exclusive(int from_dir, const char *from, int to_dir, const char *to)
+{
+    if (renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    if (linkat(from_dir, from, to_dir, to, 0) < 0)
+        return -errno;
+    return unlinkat(from_dir, from, 0) < 0 ? -errno : 0;
+}
+
+/* Takes all of Saveseal's attributes off. */
+static int strip(int fd)
+{
+    int r = 0;
+
+    ssize_t size = flistxattr(fd, NULL, 0);
+    if (size <= 0)
+        return size == 0 ? 0 : -errno;
+    SS_AUTO_FREE char *names = report_must(malloc((size_t)size));
+    size = flistxattr(fd, names, (size_t)size);
+    if (size < 0)
+        return -errno;
+    for (const char *name = names; name < names + size; name += strlen(name) + 1)
+        if (strncmp(name, SS_XATTR_PREFIX, sizeof SS_XATTR_PREFIX - 1) == 0 && fremovexattr(fd, name) < 0 &&
+            errno != ENODATA)
+            r = -errno;
+    return r;
+}
+
+/* All of the draft's bytes into an empty file, durably. */
+static int fill(const struct draftfile *draft, int fd)
+{
+    struct stat now;
+
+    int r = ss_copy_data(draft->fd, fd, (uint64_t)draft->st.st_size);
+    if (r == 0)
+        r = ss_copy_attributes(draft->fd, fd);
+    if (r < 0)
+        return r;
+    /* The lock keeps Saveseal's programs away, not others. A file that changed meanwhile was copied as no version of
+     * it. */
+    if (fstat(draft->fd, &now) < 0)
+        return -errno;
+    if (now.st_size != draft->st.st_size || now.st_mtim.tv_sec != draft->st.st_mtim.tv_sec ||
+        now.st_mtim.tv_nsec != draft->st.st_mtim.tv_nsec)
+        return -EBUSY;
+    const struct timespec times[] = {draft->st.st_atim, draft->st.st_mtim};
+    futimens(fd, times); /* nice to have */
+    return fsync(fd) < 0 ? -errno : 0;
+}
+
+/* ---- on the same file system ---- */
+
+/* The rename comes before the attributes go: after a crash in between there is a public file with a record that nobody
+ * minds, never a hidden one that nobody can place. */
+static int move(const struct draftfile *draft, int dir, const char *name)
+{
+    if (fsync(draft->fd) < 0) /* its writer may never have got so far */
+        return -errno;
+    if (!draftfile_in_place(draft))
+        return -ESTALE;
+    int r = move_exclusive(draft->place.dir, draft->name, dir, name);
+    if (r < 0)
+        return r;
+    /* From here on the file is in place, and what fails can not undo that. */
+    r = strip(draft->fd);
+    if (r == 0 && fsync(draft->fd) < 0)
+        r = -errno;
+    int s = ss_draft_sync_dir(dir);
+    if (s == 0)
+        s = ss_draft_sync_dir(draft->place.dir);
+    if (r < 0 || s < 0)
+        report("warning: the file is in place, but its attributes or its directory could not be updated: %s",
+               strerror(r < 0 ? -r : -s));
+    return 0;
+}
+
+/* ---- on another file system ---- */
+
+/* A file without a name: nothing of it stays when the copy is broken off. */
+static int copy_unnamed(const struct draftfile *draft, int dir, const char *name)
+{
+    char link[64];
+
+    SS_AUTO_CLOSE int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -EOPNOTSUPP;
+    int r = fill(draft, fd);
+    if (r < 0)
+        return r;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, link, dir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+/* For file systems that have no files without a name. */
+static int copy_named(const struct draftfile *draft, int dir, const char *name)
+{
+    char temp[NAME_MAX + 1];
+    uint64_t random;
+
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        return -errno;
+    snprintf(temp, sizeof temp, ".%.*s-%016llx", NAME_MAX - 1 - TEMP_SUFFIX_LEN, name, (unsigned long long)random);
+    SS_AUTO_CLOSE int fd = openat(dir, temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    int r = fill(draft, fd);
+    if (r == 0)
+        r = move_exclusive(dir, temp, dir, name);
+    if (r < 0)
+        unlinkat(dir, temp, 0);
+    return r;
+}
+
+static int copy(const struct draftfile *draft, int dir, const char *name)
+{
+    int r = copy_unnamed(draft, dir, name);
+
+    if (r == -EOPNOTSUPP)
+        r = copy_named(draft, dir, name);
+    if (r < 0)
+        return r;
+    /* The draft may go only when the new name is safe. */
+    r = ss_draft_sync_dir(dir);
+    if (r < 0)
+        unlinkat(dir, name, 0);
+    return r;
+}
+
+/* ---- through a mount ---- */
+
+/* True when the name is there for everybody, and not only for us who wrote it. */
+static bool is_public(const struct place *place, const char *name)
+{
+    const struct timespec step = {.tv_nsec = PUBLISH_STEP_NS};
+    struct stat st;
+
+    if (place->hidden) /* close() said so */
+        return true;
+    for (int i = 0; i < PUBLISH_TRIES; i++) {
+        if (fstatat(place->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            return true;
+        nanosleep(&step, NULL);
+    }
+    return false;
+}
+
+static int save_through(const struct draftfile *draft, const struct place *place, const char *name)
+{
+    int fd = openat(place->seen, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return -errno;
+    int r = fill(draft, fd);
+    if (close(fd) < 0 && r == 0) /* the mount's answer: sealed or not */
+        r = -errno;
+    if (r == 0 && !is_public(place, name))
+        r = -ETIMEDOUT;
+    if (r < 0)
+        unlinkat(place->seen, name, 0); /* drops the mount's draft of it */
+    return r;
+}
+
+/* ---- choice ---- */
+
+bool salvage_to(const struct draftfile *draft, const struct ss_format_probe *probe, const struct place *place,
+                const char *name, struct judgement *why)
+{
+    int r;
+
+    if (place->on_mount && probe->completion == SS_COMPLETION_PARTIAL) {
+        judge(why, SS_USAGE, "%s, so savesealfs would hide the file again: name a file outside of the mount",
+              probe->why);
+        return false;
+    }
+    if (place->on_mount) {
+        r = save_through(draft, place, name);
+    } else {
+        r = move(draft, place->dir, name);
+        if (r == -EXDEV)
+            r = copy(draft, place->dir, name);
+    }
+    if (r == 0)
+        return true;
+    if (r == -ESTALE || r == -EBUSY)
+        judge(why, SS_CHANGED_WHILE_READING, "%s", "");
+    else if (r == -ETIMEDOUT)
+        judge(why, SS_IO_ERROR, "the mount did not publish it");
+    else
+        judge_errno(why, r);
+    return false;
+}
+
+int salvage_finish(const struct draftfile *draft)
+{
+    int r = draftfile_remove(draft);
+
+    return r == -ESTALE ? 0 : r; /* renamed: nothing is left to remove */
+}
