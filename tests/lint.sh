@@ -1,0 +1,51 @@
+#!/bin/bash
+# What holds for the source itself. Usage: lint.sh SOURCE BUILD
+set -u
+source=$1 build=$2
+failed=0
+cd "$source" || exit 1
+
+report() { # TEXT STATUS
+    if [ "$2" -eq 0 ]; then echo "ok - $1"; else
+        echo "not ok - $1"
+        failed=1
+    fi
+}
+mapfile -t c_files < <(find core fuse tools tests -name '*.[ch]' | sort)
+mapfile -t shell_files < <(grep -rlE '^#!/bin/(ba)?sh|^# shellcheck shell=' scripts tests .ci | sort)
+
+long=$(wc -l "${c_files[@]}" "${shell_files[@]}" | awk '$2 != "total" && $1 > 600')
+[ -z "$long" ] || echo "$long"
+report "no source file over 600 lines" "$([ -z "$long" ]; echo $?)"
+
+# core <- fuse, preload, tools; these three never include each other.
+arrows=$({
+    grep -nE '#include "(fuse|tools|preload)/' core/*.[ch]
+    grep -nE '#include "(tools|preload)/' fuse/*.[ch]
+    grep -nE '#include "(fuse|preload)/' tools/*.[ch]
+} || true)
+[ -z "$arrows" ] || echo "$arrows"
+report "arrows run one way" "$([ -z "$arrows" ]; echo $?)"
+
+openssl=$(grep -lE '#include <openssl/' "${c_files[@]}" | grep -v '^core/digest.c$')
+[ -z "$openssl" ] || echo "$openssl"
+report "only core/digest.c includes OpenSSL" "$([ -z "$openssl" ]; echo $?)"
+
+loud=$(grep -nE '\b(printf|puts|perror|exit|abort|err|errx)\(' core/*.c | grep -vE 'snprintf|_exit')
+[ -z "$loud" ] || echo "$loud"
+report "core neither prints nor exits" "$([ -z "$loud" ]; echo $?)"
+
+clang-format --dry-run --Werror "${c_files[@]}"
+report "clang-format" $?
+
+shellcheck -x "${shell_files[@]}"
+report "shellcheck" $?
+
+mapfile -t units < <(find core fuse tools -name '*.c' | sort)
+printf '%s\n' "${units[@]}" | xargs -P 2 -n 4 clang-tidy --quiet -p "$build" 2>/tmp/saveseal-tidy.$$
+status=$?
+grep -vE '^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -header' /tmp/saveseal-tidy.$$
+rm -f /tmp/saveseal-tidy.$$
+report "clang-tidy" $status
+
+exit $failed

@@ -1,0 +1,247 @@
+/* Drafts on disk: record codec, lock, publication, recovery. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "core/draft.h"
+#include "core/util.h"
+
+static char place[] = "/tmp/saveseal-draft.XXXXXX";
+static int dir;
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (!mkdtemp(place))
+        return -1;
+    dir = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return dir < 0 ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    DIR *stream = opendir(place);
+    for (struct dirent *entry; stream && (entry = readdir(stream));)
+        unlinkat(dir, entry->d_name, 0);
+    closedir(stream);
+    close(dir);
+    return rmdir(place);
+}
+
+static struct ss_draft_record sample(const char *target)
+{
+    struct ss_draft_record record = {.state = SS_DRAFT_WRITING, .reason = SS_CLEAN, .pid = 42, .start = 7};
+
+    snprintf(record.target, sizeof record.target, "%s", target);
+    snprintf(record.writer, sizeof record.writer, "dd");
+    record.opened = 1700000000;
+    return record;
+}
+
+static int make(const char *target, char name[SS_DRAFT_NAME_SIZE])
+{
+    struct ss_draft_record record = sample(target);
+    int fd = -1;
+
+    assert_int_equal(ss_draft_create(dir, 0600, &record, name, &fd), 0);
+    return fd;
+}
+
+static bool there(const char *name)
+{
+    return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void record_survives_the_codec(void **state)
+{
+    struct ss_draft_record record = sample("a b=%\n\xff"), back;
+    char text[SS_RECORD_MAX];
+
+    (void)state;
+    record.state = SS_DRAFT_INTERRUPTED;
+    record.reason = SS_WRITER_KILLED;
+    record.exclusive = true;
+    snprintf(record.detail, sizeof record.detail, "writer killed by signal 9");
+    ssize_t n = ss_draft_encode(&record, text, sizeof text);
+    assert_true(n > 0);
+    assert_int_equal(ss_draft_decode(text, (size_t)n, &back), 0);
+    assert_string_equal(back.target, record.target);
+    assert_string_equal(back.detail, record.detail);
+    assert_int_equal(back.reason, SS_WRITER_KILLED);
+    assert_int_equal(back.pid, 42);
+    assert_int_equal(back.opened, 1700000000);
+    assert_true(back.exclusive);
+}
+
+static void bad_records_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "saveseal/1 state=writing pid=1 start=1 opened=1",                               /* no target */
+        "saveseal/1 target=a pid=1 start=1 opened=1",                                    /* no state */
+        "saveseal/1 target=.. state=writing pid=1 start=1 opened=1",                     /* leads out */
+        "saveseal/1 target=a/b state=writing pid=1 start=1 opened=1",                    /* leads elsewhere */
+        "saveseal/1 target=.saveseal.x state=writing pid=1 start=1 opened=1",            /* ours */
+        "saveseal/1 target=a state=flying pid=1 start=1 opened=1",                       /* unknown state */
+        "saveseal/1 target=a state=interrupted pid=1 start=1 opened=1",                  /* no reason */
+        "saveseal/1 target=a state=interrupted reason=weather pid=1 start=1 opened=1",   /* unknown reason */
+        "saveseal/1 target=a state=writing reason=writer-killed pid=1 start=1 opened=1", /* too early */
+        "saveseal/1 target=a state=writing pid=-1 start=1 opened=1",                     /* sign */
+        "saveseal/1 target=a state=writing pid=4294967296 start=1 opened=1",             /* no pid */
+        "saveseal/1 target=a state=writing pid=1 start=1 opened=1 exclusive=no",         /* only yes */
+        "saveseal/1 target=a state=writing pid=1 start=1",                               /* no time */
+    };
+    struct ss_draft_record record;
+
+    (void)state;
+    for (size_t i = 0; i < SS_ARRAY_SIZE(bad); i++)
+        assert_int_equal(ss_draft_decode(bad[i], strlen(bad[i]), &record), -EBADMSG);
+}
+
+static void write_keeps_unknown_keys(void **state)
+{
+    char name[SS_DRAFT_NAME_SIZE], text[SS_RECORD_MAX];
+    int fd = make("keep", name);
+    const char *line = "saveseal/1 target=keep state=writing pid=1 start=1 opened=1 colour=blue";
+    struct ss_draft_record record;
+
+    (void)state;
+    assert_int_equal(fsetxattr(fd, SS_DRAFT_XATTR, line, strlen(line), 0), 0);
+    assert_int_equal(ss_draft_read(fd, &record), 0);
+    record.state = SS_DRAFT_WAIT;
+    assert_int_equal(ss_draft_write(fd, &record), 0);
+    ssize_t n = fgetxattr(fd, SS_DRAFT_XATTR, text, sizeof text - 1);
+    assert_true(n > 0);
+    text[n] = '\0';
+    assert_non_null(strstr(text, "colour=blue"));
+    assert_non_null(strstr(text, "state=waiting"));
+    close(fd);
+}
+
+static void lock_dies_with_its_holder(void **state)
+{
+    char name[SS_DRAFT_NAME_SIZE];
+    int fd = make("locked", name);
+    int other = openat(dir, name, O_RDWR | O_CLOEXEC), reader = openat(dir, name, O_RDONLY | O_CLOEXEC);
+
+    (void)state;
+    assert_int_equal(ss_draft_is_live(reader), 1);
+    assert_int_equal(ss_draft_lock(other), -EAGAIN);
+    close(fd);
+    assert_int_equal(ss_draft_is_live(reader), 0);
+    assert_int_equal(ss_draft_lock(other), 0);
+    assert_int_equal(ss_draft_is_live(reader), 1);
+    assert_int_equal(ss_draft_unlock(other), 0);
+    assert_int_equal(ss_draft_is_live(reader), 0);
+    close(other);
+    close(reader);
+}
+
+static void publish_replaces_unless_exclusive(void **state)
+{
+    char first[SS_DRAFT_NAME_SIZE], second[SS_DRAFT_NAME_SIZE], third[SS_DRAFT_NAME_SIZE];
+    int a = make("image", first), b = make("image", second), c = make("image", third);
+
+    (void)state;
+    assert_int_equal(ss_draft_publish(dir, first, a, "image", true), 0);
+    assert_true(there("image") && !there(first));
+    assert_int_equal(ss_draft_publish(dir, second, b, "image", true), -EEXIST);
+    assert_true(there(second));
+    assert_int_equal(ss_draft_publish(dir, third, c, "image", false), 0);
+    assert_int_equal(fgetxattr(c, SS_DRAFT_XATTR, NULL, 0), -1);
+    close(a);
+    close(b);
+    close(c);
+}
+
+static void recover_names_the_reason(void **state)
+{
+    char name[SS_DRAFT_NAME_SIZE];
+    struct ss_draft_record record;
+    int fd = make("lost", name);
+
+    (void)state;
+    assert_int_equal(ss_draft_recover(dir, name, &record), -EAGAIN); /* live */
+    close(fd);
+    assert_int_equal(ss_draft_recover(dir, name, &record), 0);
+    assert_int_equal(record.state, SS_DRAFT_INTERRUPTED);
+    assert_int_equal(record.reason, SS_DAEMON_DIED);
+    assert_false(there("lost"));
+    assert_int_equal(ss_draft_recover(dir, name, &record), 0); /* and stays so */
+    assert_int_equal(record.reason, SS_DAEMON_DIED);
+}
+
+/* A committed draft whose bytes all agree with its seal lacks only the rename; one that does not is not published. */
+static void recover_finishes_a_commitment(void **state)
+{
+    char name[SS_DRAFT_NAME_SIZE];
+    struct ss_draft_record record = sample("committed");
+    struct ss_seal seal;
+
+    (void)state;
+    for (int torn = 1; torn >= 0; torn--) {
+        int fd = make("committed", name);
+        assert_int_equal(pwrite(fd, "whole image", 11, 0), 11);
+        assert_int_equal(ss_seal_make(fd, 11, true, "test", NULL, &seal), 0);
+        assert_int_equal(ss_seal_write(fd, &seal), 0);
+        record = sample("committed");
+        record.state = SS_DRAFT_PREPARED;
+        assert_int_equal(ss_draft_write(fd, &record), 0);
+        if (torn)
+            assert_int_equal(pwrite(fd, "W", 1, 0), 1);
+        close(fd);
+        assert_int_equal(ss_draft_recover(dir, name, &record), torn ? 0 : 1);
+        assert_int_equal(there("committed"), !torn);
+    }
+}
+
+static void set_aside_hides_an_image(void **state)
+{
+    struct ss_draft_record record = sample("bad");
+
+    (void)state;
+    int fd = openat(dir, "bad", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    record.state = SS_DRAFT_INTERRUPTED;
+    record.reason = SS_HEADER_MISMATCH;
+    assert_int_equal(ss_draft_set_aside(dir, fd, &record), 0);
+    assert_false(there("bad"));
+    assert_int_equal(ss_draft_set_aside(dir, fd, &record), -ESTALE);
+    close(fd);
+}
+
+static void reserved_names(void **state)
+{
+    (void)state;
+    assert_true(ss_draft_reserved(".saveseal."));
+    assert_true(ss_draft_reserved(".saveseal.0123456789abcdef"));
+    assert_false(ss_draft_reserved(".saveseal"));
+    assert_false(ss_draft_reserved("saveseal."));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(record_survives_the_codec),
+        cmocka_unit_test(bad_records_are_refused),
+        cmocka_unit_test(write_keeps_unknown_keys),
+        cmocka_unit_test(lock_dies_with_its_holder),
+        cmocka_unit_test(publish_replaces_unless_exclusive),
+        cmocka_unit_test(recover_names_the_reason),
+        cmocka_unit_test(recover_finishes_a_commitment),
+        cmocka_unit_test(set_aside_hides_an_image),
+        cmocka_unit_test(reserved_names),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

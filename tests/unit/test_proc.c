@@ -1,0 +1,136 @@
+/* What /proc tells, asked about processes that this test makes. How a task closes is tested through the mount, where a
+ * close can be held. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/proc.h"
+
+static void own_status(void **state)
+{
+    struct ss_proc_status status;
+
+    (void)state;
+    assert_int_equal(ss_proc_status(getpid(), &status), 0);
+    assert_int_equal(status.tgid, getpid());
+    assert_int_equal(status.ppid, getppid());
+    assert_true(status.has_memory);
+}
+
+static void no_such_task(void **state)
+{
+    struct ss_proc_status status;
+    struct ss_proc_close how;
+
+    (void)state;
+    assert_int_equal(ss_proc_status(0, &status), -ESRCH);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    waitpid(child, NULL, 0);
+    assert_int_equal(ss_proc_status(child, &status), -ESRCH);
+    ss_proc_closing(child, &how);
+    assert_int_equal(how.finding, SS_WRITER_VANISHED);
+}
+
+static pid_t zombie(int exit_status, int signal)
+{
+    siginfo_t info;
+
+    pid_t child = fork();
+    if (child == 0) {
+        if (signal)
+            raise(signal);
+        _exit(exit_status);
+    }
+    waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT);
+    return child;
+}
+
+static void ends_are_told_apart(void **state)
+{
+    static const struct {
+        int status, signal;
+        enum ss_finding finding;
+        int number;
+    } rows[] = {
+        {0, 0, SS_CLEAN, 0},
+        {3, 0, SS_WRITER_EXITED, 3},
+        {255, 0, SS_WRITER_EXITED, 255},
+        {0, SIGKILL, SS_WRITER_KILLED, SIGKILL},
+        {0, SIGTERM, SS_WRITER_KILLED, SIGTERM},
+    };
+    struct ss_proc_close how;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        pid_t child = zombie(rows[i].status, rows[i].signal);
+        ss_proc_closing(child, &how);
+        waitpid(child, NULL, 0);
+        assert_int_equal(how.finding, rows[i].finding);
+        assert_int_equal(how.number, rows[i].number);
+        assert_true(how.exiting);
+    }
+}
+
+static void a_living_task_closes_explicitly(void **state)
+{
+    struct ss_proc_close how;
+
+    (void)state;
+    ss_proc_closing(getpid(), &how);
+    assert_int_equal(how.finding, SS_CLEAN);
+    assert_false(how.exiting);
+    assert_int_equal(how.tgid, getpid());
+}
+
+static void holds_a_descriptor(void **state)
+{
+    char path[] = "/tmp/saveseal-proc.XXXXXX";
+    struct stat st;
+
+    (void)state;
+    int fd = mkstemp(path);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_true(ss_proc_holds(getpid(), st.st_dev, st.st_ino));
+    assert_false(ss_proc_holds(getpid(), st.st_dev + 1, st.st_ino));
+    close(fd);
+    unlink(path);
+    assert_false(ss_proc_holds(getpid(), st.st_dev, st.st_ino));
+}
+
+static void start_time_and_names(void **state)
+{
+    uint64_t start = 0;
+    char text[4096];
+
+    (void)state;
+    assert_int_equal(ss_proc_start(getpid(), &start), 0);
+    assert_true(start > 0);
+    ss_proc_name(getpid(), text, sizeof text);
+    assert_string_equal(text, "test_proc");
+    assert_int_equal(ss_proc_exe(getpid(), text, sizeof text), 0);
+    assert_non_null(strstr(text, "test_proc"));
+    ss_proc_boot_id(text, sizeof text);
+    assert_int_equal(strlen(text), 36);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(own_status),          cmocka_unit_test(no_such_task),
+        cmocka_unit_test(ends_are_told_apart), cmocka_unit_test(a_living_task_closes_explicitly),
+        cmocka_unit_test(holds_a_descriptor),  cmocka_unit_test(start_time_and_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
