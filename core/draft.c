@@ -10,6 +10,7 @@
 
 #include "proc.h"
 #include "util.h"
+#include "xattr.h"
 
 /* The lock stands on one byte far behind any data, so that it never meets the locks that programs put on their files.
  */
@@ -47,7 +48,7 @@ int ss_draft_write(int fd, const struct ss_draft_record *record)
     len = ss_record_encode(&line, text, sizeof text);
     if (len < 0)
         return (int)len;
-    return fsetxattr(fd, SS_DRAFT_XATTR, text, (size_t)len, 0) < 0 ? -errno : 0;
+    return ss_xattr_set(fd, SS_DRAFT_XATTR, text, (size_t)len);
 }
 
 static int set_lock(int fd, short type)
@@ -104,23 +105,34 @@ static int create_fresh(int dir, mode_t mode, char name[SS_DRAFT_NAME_SIZE])
     return -EEXIST;
 }
 
-int ss_draft_create(int dir, mode_t mode, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE], int *fd)
+static int create_locked(int dir, mode_t mode, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE],
+                         int *fd)
 {
-    char fresh[SS_DRAFT_NAME_SIZE];
-
-    SS_AUTO_CLOSE int file = create_fresh(dir, mode, fresh);
+    SS_AUTO_CLOSE int file = create_fresh(dir, mode, name);
     if (file < 0)
         return file;
     int r = ss_draft_lock(file);
     if (r == 0)
         r = ss_draft_write(file, record);
     if (r < 0) {
-        unlinkat(dir, fresh, 0);
+        unlinkat(dir, name, 0);
         return r;
     }
-    memcpy(name, fresh, sizeof fresh);
     *fd = ss_steal_fd(&file);
     return 0;
+}
+
+int ss_draft_create(int dir, mode_t mode, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE], int *fd)
+{
+    char fresh[SS_DRAFT_NAME_SIZE];
+    int r = -EAGAIN;
+
+    /* Somebody who recovers the directory may have the lock for a moment. */
+    for (int i = 0; r == -EAGAIN && i < NAME_TRIES; i++)
+        r = create_locked(dir, mode, record, fresh, fd);
+    if (r == 0)
+        memcpy(name, fresh, sizeof fresh);
+    return r;
 }
 
 /* rename that must not replace, also where the file system does not know RENAME_NOREPLACE. */
@@ -135,10 +147,20 @@ static int rename_exclusive(int dir, const char *from, const char *to)
     return unlinkat(dir, from, 0) < 0 ? -errno : 0;
 }
 
+bool ss_draft_still_named(int dir, const char *name, int fd)
+{
+    struct stat by_name, by_fd;
+
+    return fstatat(dir, name, &by_name, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &by_fd) == 0 &&
+           by_name.st_dev == by_fd.st_dev && by_name.st_ino == by_fd.st_ino;
+}
+
 int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool exclusive)
 {
     int r;
 
+    if (!ss_draft_still_named(dir, name, fd))
+        return -ESTALE;
     if (exclusive)
         r = rename_exclusive(dir, name, target);
     else
@@ -146,16 +168,8 @@ int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool
     /* Rename first: a crash in between leaves a public image with a record that nobody minds, never a hidden file that
      * nobody can place. */
     if (r == 0)
-        fremovexattr(fd, SS_DRAFT_XATTR);
+        ss_xattr_remove(fd, SS_DRAFT_XATTR);
     return r;
-}
-
-bool ss_draft_still_named(int dir, const char *name, int fd)
-{
-    struct stat by_name, by_fd;
-
-    return fstatat(dir, name, &by_name, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &by_fd) == 0 &&
-           by_name.st_dev == by_fd.st_dev && by_name.st_ino == by_fd.st_ino;
 }
 
 int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record)
@@ -187,6 +201,21 @@ static bool prepared_and_whole(int fd, const struct ss_draft_record *record)
            ss_seal_check_content(fd, &seal, NULL, &finding) == 0 && finding == SS_INTACT;
 }
 
+/* In a sticky directory nobody may replace what is another's. Whoever owns a draft could have written its record
+ * himself, so what the directory's rules forbid him must not be done for him. */
+static bool owner_may_replace(int dir, int fd, const char *target)
+{
+    struct stat place, draft, image;
+
+    if (fstatat(dir, "", &place, AT_EMPTY_PATH) < 0 || fstat(fd, &draft) < 0)
+        return false;
+    if (!(place.st_mode & S_ISVTX) || draft.st_uid == 0 || draft.st_uid == place.st_uid)
+        return true;
+    if (fstatat(dir, target, &image, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT;
+    return image.st_uid == draft.st_uid;
+}
+
 static void set_crash_reason(struct ss_draft_record *record)
 {
     char boot[sizeof record->boot];
@@ -202,22 +231,32 @@ static void set_crash_reason(struct ss_draft_record *record)
     record->state = SS_DRAFT_INTERRUPTED;
 }
 
+static bool is_empty(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && st.st_size == 0;
+}
+
 int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
 {
     struct ss_draft_record found;
 
-    SS_AUTO_CLOSE int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    SS_AUTO_CLOSE int fd = ss_open_writable(dir, name);
     if (fd < 0)
-        return -errno;
+        return fd;
     int r = ss_draft_lock(fd);
     if (r < 0)
         return r;
     if (!ss_draft_still_named(dir, name, fd))
         return -EAGAIN;
     r = ss_draft_read(fd, &found);
+    if (r == -ENODATA && is_empty(fd)) {
+        /* Its maker died between creating it and writing its record: there is nothing in it to lose. */
+        return unlinkat(dir, name, 0) < 0 ? -errno : -ENOENT;
+    }
     if (r < 0)
         return r;
-    if (prepared_and_whole(fd, &found)) {
+    if (prepared_and_whole(fd, &found) && owner_may_replace(dir, fd, found.target)) {
         r = ss_draft_publish(dir, name, fd, found.target, found.exclusive);
         if (r == 0)
             r = ss_draft_sync_dir(dir);
@@ -232,12 +271,10 @@ int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
     return r;
 }
 
-void ss_draft_describe_writer(struct ss_draft_record *record, pid_t pid)
+void ss_draft_describe_writer(struct ss_draft_record *record, pid_t pid, uint64_t start)
 {
     record->pid = pid;
-    record->start = 0;
-    if (pid > 0)
-        ss_proc_start(pid, &record->start);
+    record->start = start;
     ss_proc_name(pid, record->writer, sizeof record->writer);
     ss_proc_boot_id(record->boot, sizeof record->boot);
     if (gethostname(record->host, sizeof record->host) < 0)

@@ -76,7 +76,8 @@ int ss_draft_is_live(int fd);
 bool ss_draft_still_named(int dir, const char *name, int fd);
 
 /* Gives the draft its public name in one rename and takes its record off; the caller syncs the directory when it must
- * be durable. With exclusive an existing name is not replaced: -EEXIST. fd is the draft's descriptor. */
+ * be durable. With exclusive an existing name is not replaced: -EEXIST. -ESTALE when name is no longer this
+ * draft. fd is the draft's descriptor. */
 int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool exclusive);
 
 /* Hides an image that must not be deleted: renames it to a fresh draft name with record (whose target is its name).
@@ -85,11 +86,13 @@ int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record);
 
 /* After a crash: what a draft that nobody holds must become. Takes the lock; a PREPARED draft that still agrees with
  * its seal is published, any other that had no verdict yet becomes INTERRUPTED with reason SS_DAEMON_DIED. record tells
- * the caller what it is now. Returns 1 when it was published, 0 when not, -EAGAIN when it is live, -errno. */
+ * the caller what it is now. An empty file without a record is removed: -ENOENT.
+ * Returns 1 when it was published, 0 when not, -EAGAIN when it is live, -errno. */
 int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record);
 
-/* Fills pid, start, boot, host, opened and writer for a process (pid 0: unknown) as of now. */
-void ss_draft_describe_writer(struct ss_draft_record *record, pid_t pid);
+/* Fills pid, start, boot, host, opened and writer for a process (pid 0: unknown) as of now. start: as ss_proc_start
+ * gave it. */
+void ss_draft_describe_writer(struct ss_draft_record *record, pid_t pid, uint64_t start);
 
 /* fsync of a directory given as any descriptor, O_PATH too. */
 int ss_draft_sync_dir(int dir);

@@ -9,11 +9,6 @@
 /* By enum ss_draft_state; stable. */
 static const char *const state_names[] = {"writing", "waiting", "prepared", "interrupted"};
 
-static int set_time(struct ss_record *line, const char *key, time_t when)
-{
-    return when < 0 ? -EINVAL : ss_record_set_u64(line, key, (uint64_t)when);
-}
-
 /* An empty value is not written: the absent key reads as empty. */
 static int set_text(struct ss_record *line, const char *key, const char *value)
 {
@@ -45,7 +40,7 @@ int ss_draft_fill(struct ss_record *line, const struct ss_draft_record *record)
     if (r == 0)
         r = set_text(line, "host", record->host);
     if (r == 0)
-        r = set_time(line, "opened", record->opened);
+        r = ss_record_set_time(line, "opened", record->opened);
     if (r == 0)
         r = set_text(line, "exclusive", record->exclusive ? "yes" : "");
     return r;
@@ -112,7 +107,7 @@ int ss_draft_decode(const void *bytes, size_t len, struct ss_draft_record *recor
 {
     struct ss_record line;
     struct ss_draft_record found = {0};
-    uint64_t pid = 0, opened = 0;
+    uint64_t pid = 0;
 
     int r = ss_record_decode(bytes, len, &line);
     if (r < 0)
@@ -137,7 +132,7 @@ int ss_draft_decode(const void *bytes, size_t len, struct ss_draft_record *recor
     if (r == 0)
         r = get_text(&line, "host", found.host, sizeof found.host);
     if (r == 0)
-        r = get_number(&line, "opened", INT64_MAX, &opened);
+        r = ss_record_get_time(&line, "opened", &found.opened) < 0 ? -EBADMSG : 0;
     if (r < 0)
         return r;
     const char *exclusive = ss_record_get(&line, "exclusive");
@@ -145,7 +140,6 @@ int ss_draft_decode(const void *bytes, size_t len, struct ss_draft_record *recor
         return -EBADMSG;
     found.exclusive = exclusive != NULL;
     found.pid = (pid_t)pid;
-    found.opened = (time_t)opened;
     *record = found;
     return 0;
 }

@@ -56,7 +56,9 @@ int ss_proc_status(pid_t tid, struct ss_proc_status *status)
     if (!file)
         return errno == ENOENT ? -ESRCH : -errno;
     while (!found.has_memory && getline(&line, &capacity, file) > 0) {
-        if ((value = line_value(line, "Tgid")))
+        if ((value = line_value(line, "Name")))
+            snprintf(found.name, sizeof found.name, "%.*s", (int)strcspn(value + 1, "\n"), value + 1);
+        else if ((value = line_value(line, "Tgid")))
             found.tgid = (pid_t)strtol(value, NULL, 10);
         else if ((value = line_value(line, "PPid")))
             found.ppid = (pid_t)strtol(value, NULL, 10);
@@ -86,19 +88,33 @@ static int stat_field(const char *text, int number, unsigned long long *value)
     return end == at + 1 ? -EBADMSG : 0;
 }
 
-static void judge_exit(struct ss_proc_close *how, unsigned long long flags, unsigned long long exit_code)
+/* Whether /proc shows us the task's exit code: it prints 0 to those who may not see it. A link that may not be read
+ * says so. */
+static bool may_see_exit_code(pid_t tid)
+{
+    char path[64], target[2];
+
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)tid);
+    return readlink(path, target, sizeof target) >= 0 || (errno != EACCES && errno != EPERM);
+}
+
+/* PF_SIGNALED says less than it seems: exit_group() in a program of several threads sets it on all of the others. The
+ * exit code, which is the whole group's by then, tells; the flag only where the code is hidden. */
+static void judge_exit(struct ss_proc_close *how, pid_t tid, unsigned long long flags, unsigned long long exit_code)
 {
     if (!(flags & PF_EXITING)) {
         /* No memory and not exiting: a kernel thread closed for somebody whom we can not see. */
         how->finding = SS_WRITER_VANISHED;
-    } else if ((flags & PF_SIGNALED) || (exit_code & 0x7f)) {
+    } else if (exit_code & 0x7f) {
         how->finding = SS_WRITER_KILLED;
         how->number = (int)(exit_code & 0x7f);
     } else if (exit_code >> 8) {
         how->finding = SS_WRITER_EXITED;
         how->number = (int)((exit_code >> 8) & 0xff);
-    } else {
+    } else if (may_see_exit_code(tid)) {
         how->finding = SS_CLEAN;
+    } else {
+        how->finding = flags & PF_SIGNALED ? SS_WRITER_KILLED : SS_WRITER_VANISHED;
     }
 }
 
@@ -122,7 +138,7 @@ void ss_proc_closing(pid_t tid, struct ss_proc_close *how)
         return;
     if (stat_field(text, STAT_FIELD_FLAGS, &flags) < 0 || stat_field(text, STAT_FIELD_EXIT_CODE, &exit_code) < 0)
         return;
-    judge_exit(how, flags, exit_code);
+    judge_exit(how, tid, flags, exit_code);
 }
 
 int ss_proc_start(pid_t pid, uint64_t *start)

@@ -1,4 +1,5 @@
 #include "seal.h"
+#include "xattr.h"
 
 #include <errno.h>
 #include <string.h>
@@ -124,14 +125,12 @@ int ss_seal_write(int fd, const struct ss_seal *seal)
     ssize_t len = ss_seal_encode(seal, line, sizeof line);
     if (len < 0)
         return (int)len;
-    return fsetxattr(fd, SS_SEAL_XATTR, line, (size_t)len, 0) < 0 ? -errno : 0;
+    return ss_xattr_set(fd, SS_SEAL_XATTR, line, (size_t)len);
 }
 
 int ss_seal_remove(int fd)
 {
-    if (fremovexattr(fd, SS_SEAL_XATTR) < 0 && errno != ENODATA)
-        return -errno;
-    return 0;
+    return ss_xattr_remove(fd, SS_SEAL_XATTR);
 }
 
 int ss_seal_make(int fd, uint64_t size, bool full, const char *writer, const struct ss_digest_run *run,

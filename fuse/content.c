@@ -17,7 +17,7 @@ static void describe(struct ss_fs *fs, struct ss_save *save, struct ss_draft_rec
 {
     *record = (struct ss_draft_record){.state = SS_DRAFT_WRITING, .reason = SS_CLEAN};
     ss_save_place(fs, save, record->target);
-    ss_draft_describe_writer(record, save->family.pid);
+    ss_draft_describe_writer(record, save->family.pid, save->family.start);
     pthread_mutex_lock(&save->state);
     record->exclusive = save->exclusive;
     pthread_mutex_unlock(&save->state);
@@ -69,6 +69,11 @@ static int make_from_base(struct ss_fs *fs, struct ss_save *save, uint64_t keep)
         return r;
     }
     install(save, &record, fd);
+    pthread_mutex_lock(&save->state);
+    bool dropped = save->status == SS_SAVE_DROPPED;
+    pthread_mutex_unlock(&save->state);
+    if (dropped)
+        unlinkat(dir, save->draft_name, 0); /* its family unlinked the name before: what is written now has none */
     return 0;
 }
 
@@ -92,9 +97,12 @@ static int draft_for_change(struct ss_fs *fs, struct ss_save *save, off_t keep)
     return r < 0 ? r : atomic_load(&save->draft);
 }
 
+/* tgid 0: a process that could not be told; from then on everybody's end matters. */
 static void add_writer(struct ss_save *save, pid_t tgid)
 {
     pthread_mutex_lock(&save->state);
+    if (tgid == 0)
+        save->writer_count = SS_SAVE_WRITERS_MAX;
     uint32_t i = 0, known = save->writer_count < SS_SAVE_WRITERS_MAX ? save->writer_count : SS_SAVE_WRITERS_MAX;
     while (i < known && save->writer[i] != tgid)
         i++;
@@ -118,8 +126,23 @@ static void note_writer(struct ss_save *save, struct ss_handle *handle, pid_t ti
     }
     if (tid <= 0 || atomic_exchange(&handle->last_writer, tid) == tid)
         return;
-    if (ss_proc_status(tid, &status) == 0)
-        add_writer(save, status.tgid);
+    add_writer(save, ss_proc_status(tid, &status) == 0 ? status.tgid : 0);
+}
+
+void ss_content_take_back(struct ss_save *save)
+{
+    struct ss_draft_record record;
+    int draft = atomic_load(&save->draft);
+
+    pthread_mutex_lock(&save->state);
+    bool committed = save->committed;
+    save->committed = false;
+    if (committed)
+        save->record.state = SS_DRAFT_WRITING;
+    record = save->record;
+    pthread_mutex_unlock(&save->state);
+    if (committed && ss_draft_write(draft, &record) == 0)
+        fsync(draft);
 }
 
 static void note_failure(struct ss_save *save, off_t start, off_t end, int error)
@@ -127,22 +150,7 @@ static void note_failure(struct ss_save *save, off_t start, off_t end, int error
     pthread_mutex_lock(&save->state);
     ss_failures_add(&save->failures, (uint64_t)start, (uint64_t)end, error);
     pthread_mutex_unlock(&save->state);
-}
-
-/* A draft that had been committed is written again: a crash must not publish it. Its seal no longer fits either, so
- * this is the second line of defence. */
-static void take_back_commitment(struct ss_save *save)
-{
-    struct ss_draft_record record;
-
-    pthread_mutex_lock(&save->state);
-    bool committed = save->committed;
-    save->committed = false;
-    save->record.state = SS_DRAFT_WRITING;
-    record = save->record;
-    pthread_mutex_unlock(&save->state);
-    if (committed)
-        ss_draft_write(atomic_load(&save->draft), &record);
+    ss_content_take_back(save);
 }
 
 /* After a change of bytes [start, end) succeeded; end 0: nothing is written over. The count moves after the change, so
@@ -153,10 +161,8 @@ static void note_success(struct ss_save *save, off_t start, off_t end)
     pthread_mutex_lock(&save->state);
     if (save->failures.count && end > start)
         ss_failures_resolve(&save->failures, (uint64_t)start, (uint64_t)end);
-    bool committed = save->committed;
     pthread_mutex_unlock(&save->state);
-    if (committed)
-        take_back_commitment(save);
+    ss_content_take_back(save);
 }
 
 ssize_t ss_content_read(struct ss_save *save, void *buf, size_t size, off_t off)

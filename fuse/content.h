@@ -26,4 +26,9 @@ ssize_t ss_content_copy(struct ss_fs *fs, struct ss_save *save, struct ss_handle
 
 int ss_content_sync(struct ss_save *save, bool data_only);
 
+/* A draft that had been committed is changed again, or its save is spoilt: a crash must not publish it. Its seal no
+ * longer fits either, so this is the second line of defence. Durable when it returns; costs nothing when there was no
+ * commitment. */
+void ss_content_take_back(struct ss_save *save);
+
 #endif

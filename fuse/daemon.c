@@ -38,6 +38,10 @@ int ss_daemon_start(struct ss_daemon *daemon)
     }
     close(ends[0]);
     setsid();
+    if (chdir("/") < 0) {
+        fprintf(stderr, "savesealfs: /: %s\n", strerror(errno));
+        return -errno;
+    }
     daemon->pipe = ends[1];
     return 0;
 }
@@ -52,9 +56,6 @@ void ss_daemon_ready(struct ss_daemon *daemon)
             dup2(null, fd);
         if (null > 2)
             close(null);
-    }
-    if (chdir("/") < 0) {
-        /* the directory we were started from stays busy: a nuisance, no fault */
     }
     ssize_t n = write(daemon->pipe, "", 1);
     (void)n;

@@ -22,6 +22,11 @@ void ss_family_found(struct ss_family *family, pid_t tid)
     family->pid = status.tgid;
     family->parent = status.ppid;
     family->pidfd = (int)syscall(SYS_pidfd_open, status.tgid, 0);
+    /* One of its threads waits for our answer, so it is not inside execve, and these do not block. */
+    ss_proc_start(status.tgid, &family->start);
+    memcpy(family->name, status.name, sizeof family->name);
+    if (ss_proc_exe(status.tgid, family->exe, sizeof family->exe) < 0)
+        family->exe[0] = '\0';
 }
 
 void ss_family_close(struct ss_family *family)
@@ -50,15 +55,17 @@ static bool descends_from(pid_t ancestor, struct ss_proc_status who)
     return false;
 }
 
-/* The parent that merely forked the creator: still its parent, and both still run the same program. */
+/* The parent that merely forked the creator: still its parent, and both run the same program. What the creator ran was
+ * read when it began; that it has not changed since is seen by its name, because /proc/PID/exe of a task inside execve
+ * blocks as stat does. */
 static bool is_forking_parent(const struct ss_family *family, pid_t pid)
 {
     struct ss_proc_status creator;
-    char mine[PATH_MAX], theirs[PATH_MAX];
+    char exe[PATH_MAX];
 
-    return pid == family->parent && ss_proc_status(family->pid, &creator) == 0 && creator.ppid == pid &&
-           ss_proc_exe(pid, mine, sizeof mine) == 0 && ss_proc_exe(family->pid, theirs, sizeof theirs) == 0 &&
-           strcmp(mine, theirs) == 0;
+    return pid == family->parent && family->exe[0] && ss_proc_status(family->pid, &creator) == 0 &&
+           creator.ppid == pid && strcmp(creator.name, family->name) == 0 && ss_proc_exe(pid, exe, sizeof exe) == 0 &&
+           strcmp(exe, family->exe) == 0;
 }
 
 static bool is_saver(const struct ss_fs *fs, pid_t pid)
@@ -83,5 +90,5 @@ bool ss_family_includes(const struct ss_fs *fs, const struct ss_family *family, 
         (who.tgid == family->pid || descends_from(family->pid, who) || is_forking_parent(family, who.tgid)))
         return true;
     dev_t device = atomic_load(&fs->device);
-    return is_saver(fs, who.tgid) || (device && ss_proc_holds(who.tgid, device, ino));
+    return is_saver(fs, who.tgid) || (ino && device && ss_proc_holds(who.tgid, device, ino));
 }

@@ -2,13 +2,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "core/proc.h"
+#include "judge.h"
 #include "ops.h"
 #include "save.h"
 
 #define NODE_BUCKETS (SS_MAX_NODES / 4)
+#define FUSECTL_MAGIC 0x65735543 /* FUSE_CTL_SUPER_MAGIC of Linux fs/fuse/control.c */
 
 static int create_root(struct ss_fs *fs, int backing_fd)
 {
@@ -80,14 +86,66 @@ void ss_handle_give(struct ss_fs *fs, uint32_t index)
 {
     pthread_mutex_lock(&fs->tables);
     struct ss_handle *handle = ss_handle_at(fs, index);
-    if (handle->fd >= 0)
-        close(handle->fd);
+    ss_fs_close_later(fs, handle->fd);
     ss_node_unref(fs, handle->node);
     if (handle->save != SS_NONE)
         ss_save_unref(fs, handle->save);
     handle->kind = SS_HANDLE_FREE;
     ss_pool_give(&fs->handles, index);
     pthread_mutex_unlock(&fs->tables);
+}
+
+void ss_fs_close_later(struct ss_fs *fs, int fd)
+{
+    if (fd < 0)
+        return;
+    if (fs->closing_count < SS_CLOSING_MAX)
+        fs->closing[fs->closing_count++] = fd;
+    else
+        close(fd);
+}
+
+void ss_fs_close_pending(struct ss_fs *fs)
+{
+    int fds[SS_CLOSING_MAX];
+
+    pthread_mutex_lock(&fs->tables);
+    uint32_t count = fs->closing_count;
+    memcpy(fds, fs->closing, count * sizeof fds[0]);
+    fs->closing_count = 0;
+    pthread_mutex_unlock(&fs->tables);
+    for (uint32_t i = 0; i < count; i++)
+        close(fds[i]);
+}
+
+/* An aborted connection stays listed as long as files are open in it; one whose mount is gone is not. */
+static bool mount_is_gone(const struct ss_fs *fs)
+{
+    char path[64];
+    struct statfs st;
+    dev_t device = atomic_load(&fs->device), mounted;
+
+    if (statfs("/sys/fs/fuse/connections", &st) == 0 && st.f_type == FUSECTL_MAGIC) {
+        snprintf(path, sizeof path, "/sys/fs/fuse/connections/%u", minor(device));
+        return access(path, F_OK) < 0;
+    }
+    return ss_proc_mount_device(fs->mount, &mounted) < 0 || mounted != device;
+}
+
+void ss_fs_release_rest(struct ss_fs *fs)
+{
+    if (!mount_is_gone(fs))
+        return;
+    for (uint32_t i = 0; i < fs->handles.used; i++) {
+        struct ss_handle *handle = ss_handle_at(fs, i);
+        if (handle->kind == SS_HANDLE_SAVE)
+            ss_judge_release(fs, handle->save, handle);
+        if (handle->kind != SS_HANDLE_FREE)
+            ss_handle_give(fs, i);
+    }
+    while (ss_judge_deferred(fs))
+        continue;
+    ss_fs_close_pending(fs);
 }
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)

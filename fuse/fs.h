@@ -31,6 +31,7 @@
 #define SS_MAX_SAVES (1u << 14)
 #define SS_SAVE_BUCKETS (1u << 10)
 #define SS_SAVERS_MAX 16
+#define SS_CLOSING_MAX 256u
 
 enum ss_handle_kind { SS_HANDLE_FREE, SS_HANDLE_IMAGE, SS_HANDLE_SAVE, SS_HANDLE_DIR };
 
@@ -62,12 +63,14 @@ struct ss_fs {
     bool digest_full;
     bool privileged;                 /* may act as other users */
     char *savers[SS_SAVERS_MAX + 1]; /* executables that may see every draft, NULL-terminated */
+    uint32_t node_limit;             /* nodes in use above which descriptors are scarce */
     struct ss_arena arena;
 
     void (*initialised)(struct ss_fs *fs); /* called once, when the kernel's first request came: the mount works */
     void *initialised_context;
 
-    _Atomic dev_t device; /* of the mount; 0 until known */
+    _Atomic bool trim_wanted; /* see trim.h */
+    _Atomic dev_t device;     /* of the mount; 0 until known */
 
     pthread_mutex_t tables;
     /* Guarded by tables: */
@@ -75,9 +78,14 @@ struct ss_fs {
     uint32_t *node_buckets;
     uint32_t save_buckets[SS_SAVE_BUCKETS];
     uint32_t save_count; /* linked saves */
+    uint32_t finished;   /* saves that lost their name since the last trim */
 
     /* Slow work that RELEASE left over: saves to finish, a list through save.next_deferred. Guarded by tables. */
     uint32_t deferred;
+
+    /* Descriptors to close without a lock: the last close of a big unlinked file takes long. Guarded by tables. */
+    uint32_t closing_count;
+    int closing[SS_CLOSING_MAX];
 };
 
 static inline struct ss_fs *ss_fs(fuse_req_t req)
@@ -95,6 +103,16 @@ void ss_fs_destroy(struct ss_fs *fs);
 uint32_t ss_handle_take(struct ss_fs *fs, enum ss_handle_kind kind, int fd, uint32_t node, uint32_t save);
 struct ss_handle *ss_handle_at(struct ss_fs *fs, uint64_t fh);
 void ss_handle_give(struct ss_fs *fs, uint32_t index);
+
+/* With tables held: fd (-1: none) is done with. */
+void ss_fs_close_later(struct ss_fs *fs, int fd);
+
+/* Closes what was put off. Called without locks. */
+void ss_fs_close_pending(struct ss_fs *fs);
+
+/* The session has ended. If that is because the mount is gone, not because its connection was aborted, every file is
+ * closed: does the RELEASEs that the kernel threw away with the mount. Called when no thread serves any more. */
+void ss_fs_release_rest(struct ss_fs *fs);
 
 extern const struct fuse_lowlevel_ops ss_ops;
 

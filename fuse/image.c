@@ -78,7 +78,7 @@ static int set_aside(int dir, const char *name, int fd, enum ss_finding finding)
 {
     struct ss_draft_record record = {.state = SS_DRAFT_INTERRUPTED, .reason = finding};
 
-    ss_draft_describe_writer(&record, 0);
+    ss_draft_describe_writer(&record, 0, 0);
     snprintf(record.target, sizeof record.target, "%s", name);
     snprintf(record.detail, sizeof record.detail, "unlinked, but its header had failed the check");
     int r = ss_draft_set_aside(dir, fd, &record);

@@ -1,12 +1,14 @@
 #include "judge.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "content.h"
 #include "log.h"
 #include "prepare.h"
 #include "core/proc.h"
@@ -33,7 +35,8 @@ static void spoil_by_close(struct ss_save *save, enum ss_finding finding, int nu
     spoil(save, finding, detail);
 }
 
-/* A process that merely inherited the descriptor may end as it likes; the opener and those who wrote may not. */
+/* With state held. A process that merely inherited the descriptor may end as it likes; the opener and those who wrote
+ * may not. */
 static bool matters(const struct ss_save *save, pid_t tgid)
 {
     if (tgid == 0 || tgid == save->family.pid || save->writer_count > SS_SAVE_WRITERS_MAX)
@@ -42,6 +45,14 @@ static bool matters(const struct ss_save *save, pid_t tgid)
         if (save->writer[i] == tgid)
             return true;
     return false;
+}
+
+static bool is_party(struct ss_save *save, pid_t tgid)
+{
+    pthread_mutex_lock(&save->state);
+    bool party = matters(save, tgid);
+    pthread_mutex_unlock(&save->state);
+    return party;
 }
 
 /* A writer that ignores SIGXFSZ sees EFBIG, but the kernel sends us nothing: the only trace is a file that ends exactly
@@ -83,6 +94,41 @@ static int note_close(struct ss_save *save, struct ss_handle *handle, const stru
     return r;
 }
 
+/* close() must not return 0 for what will not be published: how the writer ended could not be seen, and the format has
+ * no mark of its own that could make up for it. */
+static int unpublishable(struct ss_save *save)
+{
+    pthread_mutex_lock(&save->state);
+    bool lost = save->verdict == SS_WRITER_VANISHED && save->prepared.completion == SS_COMPLETION_NO_MARK;
+    pthread_mutex_unlock(&save->state);
+    return lost ? -EIO : 0;
+}
+
+/* What the rename would fail with, as far as it can be known while close() can still return it. */
+static int target_refuses(struct ss_fs *fs, struct ss_save *save)
+{
+    char target[NAME_MAX + 1];
+    struct stat st;
+
+    int dir = ss_save_place(fs, save, target);
+    pthread_mutex_lock(&save->state);
+    bool exclusive = save->exclusive;
+    pthread_mutex_unlock(&save->state);
+    if (fstatat(dir, target, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    if (S_ISDIR(st.st_mode))
+        return -EISDIR;
+    return exclusive ? -EEXIST : 0;
+}
+
+static bool is_dropped(struct ss_save *save)
+{
+    pthread_mutex_lock(&save->state);
+    bool dropped = save->status == SS_SAVE_DROPPED;
+    pthread_mutex_unlock(&save->state);
+    return dropped;
+}
+
 int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid)
 {
     struct ss_proc_close how;
@@ -93,16 +139,26 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
         return 0;
     ss_proc_closing(tid, &how);
     int r = note_close(save, handle, &how, &last);
-    if (r < 0 || atomic_load(&save->draft) < 0)
+    if (atomic_load(&save->draft) < 0 || is_dropped(save))
         return r;
+    if (r < 0) {
+        ss_content_take_back(save);
+        return r;
+    }
     if (how.finding == SS_CLEAN && stopped_at_limit(save, how.tgid, &size)) {
         pthread_mutex_lock(&save->state);
         ss_failures_add(&save->failures, size, size + 1, EFBIG);
         pthread_mutex_unlock(&save->state);
         return -EFBIG;
     }
-    /* While others still write, the slow part would be done in vain; the last of them does it. */
-    return last ? ss_prepare(fs, save) : 0;
+    if (how.exiting && !is_party(save, how.tgid))
+        return 0; /* a child that merely inherited the descriptor; if it was the last holder, RELEASE has it prepared */
+    if (!last)
+        return 0; /* while others still write, the slow part would be done in vain; the last of them does it */
+    r = ss_prepare(fs, save);
+    if (r == 0)
+        r = unpublishable(save);
+    return r < 0 ? r : target_refuses(fs, save);
 }
 
 static void log_verdict(struct ss_save *save, const char *target, enum ss_finding finding, const char *detail)
@@ -209,6 +265,11 @@ static enum ss_finding verdict_of(struct ss_save *save, char detail[SS_DETAIL_MA
     if (finding == SS_CLEAN && current && prepared->completion == SS_COMPLETION_PARTIAL) {
         finding = SS_FORMAT_INCOMPLETE;
         snprintf(detail, SS_DETAIL_MAX, "%s", prepared->why);
+    }
+    if (finding == SS_CLEAN && save->refused && save->refused_changes == atomic_load(&save->changes)) {
+        /* Its writer was told that the save failed: a second try that succeeds must not publish it behind his back. */
+        finding = SS_SYNC_FAILED;
+        snprintf(detail, SS_DETAIL_MAX, "it could not be sealed: %s", strerrordesc_np(save->refused));
     }
     *stale = finding == SS_CLEAN && !current;
     pthread_mutex_unlock(&save->state);
@@ -409,14 +470,17 @@ int ss_judge_drop(struct ss_fs *fs, uint32_t index)
     if (status == SS_SAVE_PUBLISHED || status == SS_SAVE_DROPPED) {
         r = -ESTALE;
     } else {
+        pthread_mutex_lock(&save->content); /* nobody makes the draft just now */
         bool changed = atomic_load(&save->draft) >= 0;
         int dir = ss_save_place(fs, save, target);
         if (!changed)
             r = 1;
         else if (unlinkat(dir, save->draft_name, 0) < 0 && errno != ENOENT)
             r = -errno;
-        if (r >= 0) {
+        if (r >= 0)
             set_status(save, SS_SAVE_DROPPED);
+        pthread_mutex_unlock(&save->content);
+        if (r >= 0) {
             ss_save_unlink(fs, index);
             if (changed)
                 ss_log(LOG_NOTICE, "%s: draft %s dropped by its writer", target, save->draft_name);

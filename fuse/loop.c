@@ -13,6 +13,7 @@
 #include "judge.h"
 #include "log.h"
 #include "save.h"
+#include "trim.h"
 
 #define THREADS_MAX 256
 #define IDLE_MAX 8 /* more waiting threads than this are let go */
@@ -94,7 +95,11 @@ static int serve_one(struct loop *loop, struct fuse_buf *buf)
     pthread_mutex_unlock(&loop->receive);
     if (!release)
         fuse_session_process_buf(loop->session, buf);
-    while (ss_judge_deferred(loop->fs)) {}
+    while (ss_judge_deferred(loop->fs))
+        continue;
+    ss_fs_close_pending(loop->fs);
+    if (ss_trim_wanted(loop->fs))
+        kill(getpid(), SIGUSR2); /* the main thread does it */
     return 1;
 }
 
@@ -181,12 +186,14 @@ static void wait_for_end(struct loop *loop)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     for (;;) {
         int signal = sigtimedwait(&set, NULL, &tick);
         if (signal == SIGUSR1)
             return;
-        if (signal < 0) {
+        if (signal < 0 || signal == SIGUSR2) {
             ss_save_sweep(loop->fs);
+            ss_trim(loop->fs, loop->session);
         } else if (detached) {
             ss_log(LOG_WARNING, "%s: ended by a second signal; what is being written now is kept as interrupted drafts",
                    loop->fs->mount);
@@ -224,5 +231,6 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
     r = loop.error;
     pthread_mutex_unlock(&loop.lock);
     pthread_join(loop.left, NULL);
+    ss_fs_release_rest(fs);
     return r;
 }

@@ -18,15 +18,16 @@
 #include "options.h"
 #include "core/proc.h"
 
-/* Each known file is pinned by a descriptor. */
-static void raise_descriptor_limit(void)
+/* Each known file is pinned by a descriptor. Returns how many there may be. */
+static rlim_t raise_descriptor_limit(void)
 {
-    struct rlimit limit;
+    struct rlimit limit = {.rlim_cur = 1024};
 
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+    return limit.rlim_cur;
 }
 
 /* Signals are taken by the main thread alone: every other thread inherits this. */
@@ -39,6 +40,7 @@ static void block_signals(void)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* our own limit is an error to report, not an end */
@@ -134,7 +136,8 @@ static int run(struct fuse_args *args, struct ss_options *options)
     fs.mount = mount;
     fs.digest_full = !options->digest || strcmp(options->digest, "full") == 0;
     fs.privileged = ss_cred_init();
-    raise_descriptor_limit();
+    rlim_t descriptors = raise_descriptor_limit();
+    fs.node_limit = (uint32_t)(descriptors / 2 < SS_MAX_NODES / 2 ? descriptors / 2 : SS_MAX_NODES / 2);
     block_signals();
     umask(0);
     if (split_savers(&fs, options->savers) < 0 || add_mount_options(args, options, backing) < 0)

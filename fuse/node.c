@@ -7,6 +7,7 @@
 
 #include "fs.h"
 #include "save.h"
+#include "trim.h"
 
 #define NODE_BUCKETS (SS_MAX_NODES / 4)
 
@@ -81,6 +82,7 @@ static uint32_t insert(struct ss_fs *fs, int fd, const struct stat *st, uint32_t
         .cached = {.size = -1},
     };
     *head = index;
+    ss_trim_notice(fs);
     if (node->kind == SS_NODE_IMAGE) {
         node->dir = dir;
         ss_node_ref(fs, dir);
@@ -136,7 +138,7 @@ static void free_if_unused(struct ss_fs *fs, uint32_t index)
     uint32_t dir = node->dir, save = node->save;
     if (node->kind != SS_NODE_SAVE) {
         unhash(fs, index);
-        close(node->fd);
+        ss_fs_close_later(fs, node->fd);
     }
     node->kind = SS_NODE_FREE;
     ss_pool_give(&fs->nodes, index);

@@ -61,9 +61,11 @@ int ss_lookup(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid, 
 /* Takes a lookup of a save's node and fills entry. -ENOENT when it lost its name meanwhile and must_be_linked. */
 int ss_save_entry(struct ss_fs *fs, uint32_t index, bool must_be_linked, struct fuse_entry_param *entry);
 
-/* Makes sure that the family of tid has a save of name that can be opened for writing, so that the kernel's second try
- * (after -ESTALE) finds it. trusts_content: the image's header must agree with its seal. Returns 0 or -errno. */
-int ss_announce_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content);
+/* Makes sure that the family of tid has a save of name that can be opened for writing, so that the kernel's second walk
+ * (after -ESTALE) finds it. trusts_content: the image's header must agree with its seal. own: a descriptor of what the
+ * caller had looked up (O_PATH will do), to be edited when the name is gone by now; -1: then -ENOENT. Returns 0 or
+ * -errno. */
+int ss_announce_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content, int own);
 
 /* Attributes of a node as they are now. */
 int ss_node_stat(struct ss_fs *fs, struct ss_node *node, struct stat *st);

@@ -71,7 +71,7 @@ static int set_size(struct ss_fs *fs, struct ss_node *node, off_t size, struct f
     if (node->kind != SS_NODE_IMAGE)
         return -EINVAL;
     /* As for an open for writing: to the family's own node, by walking the path again. */
-    int r = ss_announce_save(fs, node->dir, node->name, tid, size > 0);
+    int r = ss_announce_save(fs, node->dir, node->name, tid, size > 0, node->fd);
     return r < 0 ? r : -ESTALE;
 }
 
@@ -229,13 +229,14 @@ void ss_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t siz
 }
 
 /* Takes what is not to be seen out of a list of names; returns its new length. */
-static ssize_t hide_ours(const struct ss_node *node, char *names, ssize_t len)
+static ssize_t hide_some(const struct ss_node *node, bool privileged, char *names, ssize_t len)
 {
     char *out = names;
 
     for (char *name = names; name < names + len;) {
         size_t n = strlen(name) + 1;
-        bool hidden = ours(name) && (node->kind == SS_NODE_SAVE || strcmp(name, SS_SEAL_XATTR) != 0);
+        bool hidden = (ours(name) && (node->kind == SS_NODE_SAVE || strcmp(name, SS_SEAL_XATTR) != 0)) ||
+                      (!privileged && strncmp(name, "trusted.", 8) == 0);
         if (!hidden) {
             memmove(out, name, n);
             out += n;
@@ -264,5 +265,5 @@ void ss_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         n = n > 0 ? listxattr(path, names, (size_t)n) : -1;
     if (n == -1)
         n = -errno;
-    reply_sized(req, n > 0 ? hide_ours(node, names, n) : n, names, size);
+    reply_sized(req, n > 0 ? hide_some(node, fuse_req_ctx(req)->uid == 0, names, n) : n, names, size);
 }

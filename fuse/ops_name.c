@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "content.h"
 #include "image.h"
 #include "judge.h"
 #include "ops.h"
@@ -132,7 +133,20 @@ static int open_base(struct ss_fs *fs, uint32_t dir, const char *name, bool trus
     return fd;
 }
 
-int ss_announce_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content)
+/* The image that has the name now; when there is none any more, what the caller has looked up. */
+static int base_or_own(struct ss_fs *fs, uint32_t dir, const char *name, bool trusts_content, int own)
+{
+    char path[64];
+
+    int base = open_base(fs, dir, name, trusts_content);
+    if (base != -ENOENT || own < 0)
+        return base;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", own);
+    base = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    return base < 0 ? -errno : base;
+}
+
+int ss_announce_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content, int own)
 {
     uint32_t index = ss_save_find(fs, dir, name, tid);
 
@@ -144,7 +158,7 @@ int ss_announce_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid
         if (joined)
             return 0;
     }
-    int base = open_base(fs, dir, name, trusts_content);
+    int base = base_or_own(fs, dir, name, trusts_content, own);
     if (base < 0)
         return base;
     int r = ss_save_begin(fs, tid, dir, name, base, false, &index);
@@ -197,6 +211,7 @@ static int retarget(struct ss_fs *fs, uint32_t index, int old_dir, fuse_ino_t ne
         return dir;
     if (exclusive && exists(dir, newname))
         return -EEXIST;
+    ss_content_take_back(save); /* a crash half-way must not publish it under either name in the wrong place */
     if (ss_node_id(save->dir) != newparent &&
         renameat2(old_dir, save->draft_name, dir, save->draft_name, RENAME_NOREPLACE) < 0)
         return -errno;
@@ -237,7 +252,7 @@ static int rename_save(struct ss_fs *fs, uint32_t index, fuse_ino_t newparent, c
 static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
                      unsigned flags, pid_t tid)
 {
-    int dir = ss_dir_fd(fs, parent), newdir = ss_dir_fd(fs, newparent), r;
+    int dir = ss_dir_fd(fs, parent), newdir = ss_dir_fd(fs, newparent);
 
     if (dir < 0 || newdir < 0)
         return -ESTALE;
@@ -246,16 +261,16 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
     if (parent == newparent && strcmp(name, newname) == 0)
         return 0;
     uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
-    /* What the family itself is writing under the new name is replaced, like any file. */
-    if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE))) {
-        r = drop_save(fs, newparent, newname, tid);
-        if (r < 0)
-            goto out;
-    }
-    r = index == SS_NONE ? 1 : rename_save(fs, index, newparent, newname, flags);
+    uint32_t replaced = SS_NONE; /* what the family itself is writing under the new name goes, like any file */
+    if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
+        replaced = ss_save_find(fs, ss_node_index(newparent), newname, tid);
+    int r = index == SS_NONE ? 1 : rename_save(fs, index, newparent, newname, flags);
     if (r == 1)
         r = renameat2(dir, name, newdir, newname, flags) < 0 ? -errno : 0;
-out:
+    if (r == 0 && replaced != SS_NONE && replaced != index)
+        ss_judge_drop(fs, replaced);
+    if (replaced != SS_NONE)
+        ss_save_release(fs, replaced);
     if (index != SS_NONE)
         ss_save_release(fs, index);
     return r;

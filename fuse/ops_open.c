@@ -6,6 +6,7 @@
 #include "content.h"
 #include "image.h"
 #include "judge.h"
+#include "log.h"
 #include "ops.h"
 
 /* O_TRUNC changes the file even when it is opened for reading. */
@@ -70,7 +71,7 @@ static int do_create(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const 
         return -EPERM;
     /* The kernel asks for a creation after a lookup that found nothing. If there is something by now, its permissions
      * were not checked: announce a save and make the kernel walk the path again (see redirect). */
-    int r = ss_announce_save(fs, ss_node_index(parent), name, fuse_req_ctx(req)->pid, !(fi->flags & O_TRUNC));
+    int r = ss_announce_save(fs, ss_node_index(parent), name, fuse_req_ctx(req)->pid, !(fi->flags & O_TRUNC), -1);
     if (r == -ENOENT)
         return create_new(fs, req, parent, name, mode, entry, fi);
     if (fi->flags & O_EXCL)
@@ -105,9 +106,13 @@ void ss_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 /* For writing, an image's own node will not do: everybody shares it. So the family gets a save of the name, and ESTALE
  * makes the kernel walk the path again, under the same identity, to the save's node. The caller never sees the error.
  */
-static int redirect(struct ss_fs *fs, uint32_t dir, const char *name, int flags, pid_t tid)
+static int redirect(struct ss_fs *fs, uint32_t dir, const char *name, int flags, pid_t tid, int own)
 {
-    int r = ss_announce_save(fs, dir, name, tid, !(flags & O_TRUNC));
+    if (tid <= 0) {
+        ss_log(LOG_WARNING, "%s: a process out of sight (another pid namespace) may not change an image", name);
+        return -EPERM;
+    }
+    int r = ss_announce_save(fs, dir, name, tid, !(flags & O_TRUNC), own);
     return r < 0 ? r : -ESTALE;
 }
 
@@ -145,7 +150,7 @@ static int do_open(struct ss_fs *fs, fuse_ino_t ino, struct fuse_file_info *fi, 
     if (node->kind == SS_NODE_PLAIN)
         return -EPERM; /* the kernel opens special files itself */
     if (node->kind == SS_NODE_IMAGE && opens_to_change(fi->flags))
-        return redirect(fs, node->dir, node->name, fi->flags, tid);
+        return redirect(fs, node->dir, node->name, fi->flags, tid, node->fd);
     if (node->kind == SS_NODE_IMAGE)
         return open_image(fs, node, ss_node_index(ino), fi);
 
@@ -154,7 +159,10 @@ static int do_open(struct ss_fs *fs, fuse_ino_t ino, struct fuse_file_info *fi, 
     if (r != -ESTALE)
         return r;
     ss_save_place(fs, save, target);
-    return redirect(fs, save->dir, target, fi->flags, tid);
+    pthread_mutex_lock(&fs->tables);
+    uint32_t dir = save->dir;
+    pthread_mutex_unlock(&fs->tables);
+    return redirect(fs, dir, target, fi->flags, tid, ss_save_data(save));
 }
 
 void ss_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -69,6 +69,17 @@ static int write_commitment(struct ss_fs *fs, struct ss_save *save, const struct
     return commits ? ss_draft_write(atomic_load(&save->draft), &record) : 0;
 }
 
+/* What is to be found after a crash needs its hidden name to be durable as well. */
+static int sync_commitment(struct ss_fs *fs, struct ss_save *save)
+{
+    char target[NAME_MAX + 1];
+
+    pthread_mutex_lock(&save->state);
+    bool committed = save->committed;
+    pthread_mutex_unlock(&save->state);
+    return committed ? ss_draft_sync_dir(ss_save_place(fs, save, target)) : 0;
+}
+
 static int seal_draft(struct ss_fs *fs, struct ss_save *save, uint64_t size, const struct ss_format_probe *probe)
 {
     struct ss_seal seal;
@@ -85,7 +96,9 @@ static int seal_draft(struct ss_fs *fs, struct ss_save *save, uint64_t size, con
         r = write_commitment(fs, save, probe);
     if (r < 0)
         return r;
-    return fsync(fd) < 0 ? sync_failed(save, errno) : 0; /* the attributes */
+    if (fsync(fd) < 0) /* the attributes */
+        return sync_failed(save, errno);
+    return sync_commitment(fs, save);
 }
 
 static int prepare_changed(struct ss_fs *fs, struct ss_save *save, uint64_t changes)
@@ -125,6 +138,10 @@ int ss_prepare(struct ss_fs *fs, struct ss_save *save)
     bool current = save->prepared.valid && save->prepared.changes == changes;
     pthread_mutex_unlock(&save->state);
     int r = current ? 0 : prepare_changed(fs, save, changes);
+    pthread_mutex_lock(&save->state);
+    save->refused = -r;
+    save->refused_changes = changes;
+    pthread_mutex_unlock(&save->state);
     pthread_mutex_unlock(&save->preparing);
     return r;
 }

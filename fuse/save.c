@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "judge.h"
+#include "trim.h"
 
 #define EXPECTED_SECONDS 10 /* how long a redirected open may take to come */
 
@@ -110,10 +111,8 @@ void ss_save_unref(struct ss_fs *fs, uint32_t index)
     if (--save->refs > 0)
         return;
     ss_family_close(&save->family);
-    if (save->base >= 0)
-        close(save->base);
-    if (save->draft >= 0)
-        close(save->draft);
+    ss_fs_close_later(fs, save->base);
+    ss_fs_close_later(fs, atomic_load(&save->draft));
     pthread_mutex_destroy(&save->content);
     pthread_mutex_destroy(&save->preparing);
     pthread_mutex_destroy(&save->state);
@@ -138,6 +137,8 @@ void ss_save_unlink(struct ss_fs *fs, uint32_t index)
         unlink_name(fs, index);
         save->linked = false;
         fs->save_count--;
+        fs->finished++;
+        ss_trim_notice(fs);
         ss_node_unref(fs, node);
         ss_save_unref(fs, index);
     }
@@ -177,9 +178,13 @@ int ss_save_place(struct ss_fs *fs, struct ss_save *save, char target[NAME_MAX +
 
 bool ss_save_visible_to(struct ss_fs *fs, struct ss_save *save, pid_t tid)
 {
-    struct stat st;
+    struct stat st = {0};
+    int draft = atomic_load(&save->draft);
 
-    return fstat(ss_save_data(save), &st) == 0 && ss_family_includes(fs, &save->family, st.st_ino, tid);
+    /* Without a draft yet the content is the image's own inode, which any reader may have open. */
+    if (draft >= 0 && fstat(draft, &st) < 0)
+        return false;
+    return ss_family_includes(fs, &save->family, st.st_ino, tid);
 }
 
 /* With tables held: the first save of (dir, name) at or behind index, with a reference. */
@@ -287,6 +292,24 @@ bool ss_save_is_idle(const struct ss_save *save)
     return save->writers == 0;
 }
 
+static bool try_claim(struct ss_save *save)
+{
+    pthread_mutex_lock(&save->state);
+    bool claimed = !save->busy;
+    save->busy = true;
+    pthread_mutex_unlock(&save->state);
+    return claimed;
+}
+
+/* A tool, or somebody in the backing directory, has removed the draft. */
+static bool is_gone(struct ss_save *save)
+{
+    struct stat st;
+    int draft = atomic_load(&save->draft);
+
+    return draft >= 0 && fstat(draft, &st) == 0 && st.st_nlink == 0;
+}
+
 /* A save that nobody has open: forget opens that were expected and never came (their thread was killed on the way), and
  * what follows from that. */
 static void sweep_one(struct ss_fs *fs, uint32_t index, time_t now)
@@ -294,7 +317,8 @@ static void sweep_one(struct ss_fs *fs, uint32_t index, time_t now)
     struct ss_save *save = ss_save_at(fs, index);
     bool creator_lives = ss_family_creator_lives(&save->family);
 
-    ss_save_claim(save);
+    if (!try_claim(save))
+        return; /* next time: the main thread does not wait */
     pthread_mutex_lock(&save->state);
     bool held_up = !ss_save_is_idle(save) && save->writers == 0;
     bool late = held_up && (!creator_lives || now - save->expected_since > EXPECTED_SECONDS);
@@ -308,9 +332,9 @@ static void sweep_one(struct ss_fs *fs, uint32_t index, time_t now)
         ss_judge_conclude(fs, index);
     if (unused && opened && !creator_lives)
         ss_judge_abandon(fs, index);
-    ss_save_yield(save);
-    if (unused && (!opened || !creator_lives))
+    if (unused && (!opened || !creator_lives || is_gone(save)))
         ss_save_unlink(fs, index);
+    ss_save_yield(save);
 }
 
 void ss_save_sweep(struct ss_fs *fs)

@@ -89,6 +89,8 @@ struct ss_save {
     pid_t writer[SS_SAVE_WRITERS_MAX]; /* processes that wrote */
     uint32_t writer_count;             /* SS_SAVE_WRITERS_MAX + 1: more than fit */
     struct ss_prepared prepared;
+    int refused;                   /* positive errno of the last preparation, when it failed: close() has returned it */
+    uint64_t refused_changes;      /* changes at that time */
     bool was_partial;              /* its own mark said so once: a later "done" is a commitment */
     bool committed;                /* the record on disk says PREPARED */
     struct ss_draft_record record; /* as on disk */

@@ -244,7 +244,7 @@ test_waiting() {
     draft 00000000000000aa vm waiting '' ''
     setfattr -n user.saveseal.draft "$DIR/.saveseal.00000000000000aa" -v "saveseal/1 target=vm state=waiting pid=$pid \
 start=$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f20) boot=$(cat /proc/sys/kernel/random/boot_id) \
-host=$(hostname) opened=1700000000"
+host=$(hostname) opened=2023-11-14T22:13:20Z"
     lock "$DIR/.saveseal.00000000000000aa"
     expect 'waiting: writer lives' 3 out 'draft-waiting' verify "$DIR/vm"
     run status --json "$DIR"
@@ -375,7 +375,7 @@ test_salvage() {
     expect 'salvage: draft without a record' 0 out 'not known: ' salvage "$path" "$DIR/lost"
     python3 -c 'import sys; sys.stdout.buffer.write(b"LibvirtQemudPart" + bytes(500))' >"$path"
     setfattr -n user.saveseal.draft "$path" -v \
-        'saveseal/1 target=vm state=waiting writer=x pid=0 start=0 host=box opened=1700000000'
+        'saveseal/1 target=vm state=waiting writer=x pid=0 start=0 host=box opened=2023-11-14T22:13:20Z'
     expect 'salvage: libvirt image' 0 out 'format:       libvirt' salvage "$path" "$DIR/part"
     check 'salvage: own mark' grep -q 'own mark: *not complete: ' "$OUT"
 }
@@ -410,7 +410,7 @@ test_salvage_copy() {
     fi
     image "$path" 4096
     setfattr -n user.saveseal.draft "$path" -v \
-        'saveseal/1 target=vm state=interrupted reason=writer-killed writer=x pid=0 start=0 host=box opened=1700000000'
+        'saveseal/1 target=vm state=interrupted reason=writer-killed writer=x pid=0 start=0 host=box opened=2023-11-14T22:13:20Z'
     sum=$(hash_of "$path")
     expect 'salvage: full disk' 3 err 'io-error' salvage "$path" "$WORK/small/new"
     check 'salvage: full disk, the draft stays' test "$(hash_of "$path")" = "$sum"

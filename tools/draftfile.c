@@ -7,6 +7,7 @@
 
 #include "core/scan.h"
 #include "core/util.h"
+#include "core/xattr.h"
 #include "text.h"
 
 #define OPEN_FLAGS (O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
@@ -62,33 +63,9 @@ static void judge_public_name(const char *path, struct judgement *why)
     }
 }
 
-/* The lock wants a descriptor open for writing. An owner who took the write permission away, as for a read-only
- * image, is let in for the moment of opening. */
-static int open_writable(int dir, const char *name)
-{
-    struct stat st;
-
-    int fd = openat(dir, name, O_RDWR | OPEN_FLAGS);
-    if (fd >= 0 || errno != EACCES)
-        return fd < 0 ? -errno : fd;
-    SS_AUTO_CLOSE int reader = openat(dir, name, O_RDONLY | OPEN_FLAGS);
-    if (reader < 0 || fstat(reader, &st) < 0 || fchmod(reader, (st.st_mode & 07777) | S_IWUSR) < 0)
-        return -EACCES;
-    fd = openat(dir, name, O_RDWR | OPEN_FLAGS);
-    int r = fd < 0 ? -errno : fd;
-    if (fchmod(reader, st.st_mode & 07777) < 0 && fd >= 0) {
-        close(fd);
-        return -EACCES;
-    }
-    return r;
-}
-
 bool draftfile_in_place(const struct draftfile *draft)
 {
-    struct stat st;
-
-    return fstatat(draft->place.dir, draft->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == draft->st.st_dev &&
-           st.st_ino == draft->st.st_ino;
+    return ss_draft_still_named(draft->place.dir, draft->name, draft->fd);
 }
 
 static int open_file(struct draftfile *draft, enum draftfile_use use)
@@ -97,7 +74,7 @@ static int open_file(struct draftfile *draft, enum draftfile_use use)
         return -errno;
     if (!S_ISREG(draft->st.st_mode))
         return -EISDIR;
-    int fd = use == DRAFTFILE_TAKE ? open_writable(draft->place.dir, draft->name)
+    int fd = use == DRAFTFILE_TAKE ? ss_open_writable(draft->place.dir, draft->name)
                                    : openat(draft->place.dir, draft->name, O_RDONLY | OPEN_FLAGS);
     if (fd < 0)
         return use == DRAFTFILE_TAKE ? fd : -errno;

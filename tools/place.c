@@ -6,12 +6,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "core/util.h"
 #include "report.h"
+
+/* The mount shows the inode numbers of the directory behind it. */
+static bool same_inode(int seen, int backing)
+{
+    struct stat mount, behind;
+
+    return fstat(seen, &mount) == 0 && fstat(backing, &behind) == 0 && mount.st_ino == behind.st_ino;
+}
 
 /* Opens the directory behind a mount. Returns a descriptor, -ENODATA when there is none, or -errno.
  *
@@ -35,7 +44,14 @@ static int open_backing(int seen)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == EACCES)
         fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
+    if (fd < 0)
+        return -errno;
+    /* The path names the daemon by its number; in another pid namespace that is somebody else. */
+    if (!same_inode(seen, fd)) {
+        close(fd);
+        return -EACCES;
+    }
+    return fd;
 }
 
 int place_open(const char *path, struct place *place)

@@ -72,7 +72,7 @@ draft() { # ID TARGET STATE [REASON [MORE]]
     local path=$DIR/.saveseal.$1
     image "$path"
     setfattr -n user.saveseal.draft "$path" -v "saveseal/1 target=$2 state=$3${4:+ reason=$4}${5:+ $5} \
-writer=qemu-img pid=0 start=0 host=box opened=1700000000"
+writer=qemu-img pid=0 start=0 host=box opened=2023-11-14T22:13:20Z"
 }
 
 flip() { # PATH OFFSET

@@ -1,0 +1,19 @@
+/* Keeping the number of descriptors in bounds. Each node that the kernel remembers pins a file by a descriptor, and the
+ * kernel forgets a name only when it runs short of memory. So idle ones are taken from it: nodes of finished saves
+ * always (they keep a replaced version's disk space, too), images once descriptors get scarce. */
+#ifndef SAVESEAL_FUSE_TRIM_H
+#define SAVESEAL_FUSE_TRIM_H
+
+#include "fs.h"
+
+/* With tables held: something was added to the tables; asks for a trim when it is time. */
+void ss_trim_notice(struct ss_fs *fs);
+
+/* True once after a trim was asked for. */
+bool ss_trim_wanted(struct ss_fs *fs);
+
+/* Tells the kernel to forget. Only from the main thread: it waits for the directory's lock in the kernel, whose holder
+ * may be waiting for an answer from one of the threads that serve. */
+void ss_trim(struct ss_fs *fs, struct fuse_session *session);
+
+#endif
