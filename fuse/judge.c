@@ -203,11 +203,16 @@ static void set_status(struct ss_save *save, enum ss_save_status status)
 static void interrupt(struct ss_fs *fs, struct ss_save *save, enum ss_finding finding, const char *detail)
 {
     char target[NAME_MAX + 1];
+    struct timespec now;
 
     ss_save_place(fs, save, target);
     set_record(save, SS_DRAFT_INTERRUPTED, finding, detail);
     ss_draft_unlock(atomic_load(&save->draft));
-    set_status(save, SS_SAVE_INTERRUPTED);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    pthread_mutex_lock(&save->state);
+    save->status = SS_SAVE_INTERRUPTED;
+    save->failed_at = now.tv_sec;
+    pthread_mutex_unlock(&save->state);
     log_verdict(save, target, finding, detail);
 }
 
@@ -415,6 +420,21 @@ static int resume(struct ss_fs *fs, struct ss_save *save)
         return 0;
     ss_draft_unlock(draft);
     return -ESTALE;
+}
+
+bool ss_judge_revive(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    ss_save_claim(save);
+    pthread_mutex_lock(&save->state);
+    bool interrupted = save->status == SS_SAVE_INTERRUPTED, dead = save->verdict != SS_CLEAN;
+    pthread_mutex_unlock(&save->state);
+    bool revived = !interrupted || (!dead && resume(fs, save) == 0);
+    if (interrupted && revived)
+        set_status(save, SS_SAVE_OPEN);
+    ss_save_yield(save);
+    return revived;
 }
 
 static int open_for_writing(struct ss_fs *fs, uint32_t index, struct ss_save *save, bool truncates)

@@ -12,6 +12,8 @@
 #include "ops.h"
 #include "core/util.h"
 
+#define CLEANUP_SECONDS 10
+
 int ss_dir_fd(struct ss_fs *fs, fuse_ino_t ino)
 {
     struct ss_node *node = ss_node_at(fs, ino);
@@ -72,6 +74,20 @@ static int lookup_image(struct ss_fs *fs, fuse_ino_t parent, const char *name, s
     return 0;
 }
 
+static bool exists(int dir, const char *name)
+{
+    return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A save that failed over an old image: to its own family, too, the old image is what the name shows. Without an old
+ * image the family goes on seeing what it wrote. */
+static bool gave_way(struct ss_fs *fs, uint32_t index, fuse_ino_t parent, const char *name)
+{
+    int dir = ss_dir_fd(fs, parent);
+
+    return ss_save_failed_for(ss_save_at(fs, index)) >= 0 && dir >= 0 && exists(dir, name);
+}
+
 int ss_lookup(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid, struct fuse_entry_param *entry)
 {
     if (ss_draft_reserved(name))
@@ -80,7 +96,8 @@ int ss_lookup(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid, 
         uint32_t save = ss_save_find(fs, ss_node_index(parent), name, tid);
         if (save == SS_NONE)
             return lookup_image(fs, parent, name, entry);
-        int r = ss_save_entry(fs, save, true, entry);
+        int r = gave_way(fs, save, parent, name) ? lookup_image(fs, parent, name, entry)
+                                                 : ss_save_entry(fs, save, true, entry);
         ss_save_release(fs, save);
         if (r != -ENOENT)
             return r;
@@ -151,7 +168,7 @@ int ss_announce_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid
     uint32_t index = ss_save_find(fs, dir, name, tid);
 
     if (index != SS_NONE) {
-        bool joined = ss_save_expect(ss_save_at(fs, index), tid);
+        bool joined = ss_judge_revive(fs, index) && ss_save_expect(ss_save_at(fs, index), tid);
         if (!joined)
             ss_save_unlink(fs, index);
         ss_save_release(fs, index);
@@ -173,7 +190,10 @@ static int drop_save(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_
     uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
     if (index == SS_NONE)
         return 1;
-    int r = ss_judge_drop(fs, index);
+    /* Programs unlink what they failed to write; soon after a failure that is the draft. Later the image is meant,
+     * which the family has seen under the name since. */
+    bool image_meant = gave_way(fs, index, parent, name) && ss_save_failed_for(ss_save_at(fs, index)) > CLEANUP_SECONDS;
+    int r = image_meant ? 1 : ss_judge_drop(fs, index);
     ss_save_release(fs, index);
     return r == -ESTALE ? 1 : r;
 }
@@ -192,11 +212,6 @@ static int do_unlink(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_
 void ss_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     fuse_reply_err(req, -do_unlink(ss_fs(req), parent, name, fuse_req_ctx(req)->pid));
-}
-
-static bool exists(int dir, const char *name)
-{
-    return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* Gives a draft another target. Claimed by the caller. */
@@ -261,6 +276,10 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
     if (parent == newparent && strcmp(name, newname) == 0)
         return 0;
     uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
+    if (index != SS_NONE && gave_way(fs, index, parent, name)) {
+        ss_save_release(fs, index);
+        index = SS_NONE;
+    }
     uint32_t replaced = SS_NONE; /* what the family itself is writing under the new name goes, like any file */
     if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
         replaced = ss_save_find(fs, ss_node_index(newparent), newname, tid);

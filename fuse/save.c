@@ -277,6 +277,17 @@ bool ss_save_expect(struct ss_save *save, pid_t tid)
     return !over;
 }
 
+time_t ss_save_failed_for(struct ss_save *save)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    pthread_mutex_lock(&save->state);
+    time_t seconds = save->status == SS_SAVE_INTERRUPTED ? now.tv_sec - save->failed_at : -1;
+    pthread_mutex_unlock(&save->state);
+    return seconds;
+}
+
 void ss_save_expected_came(struct ss_save *save, pid_t tid)
 {
     for (size_t i = 0; i < SS_SAVE_EXPECTED_MAX; i++)

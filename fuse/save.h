@@ -91,6 +91,7 @@ struct ss_save {
     struct ss_prepared prepared;
     int refused;                   /* positive errno of the last preparation, when it failed: close() has returned it */
     uint64_t refused_changes;      /* changes at that time */
+    time_t failed_at;              /* CLOCK_MONOTONIC seconds, while INTERRUPTED */
     bool was_partial;              /* its own mark said so once: a later "done" is a commitment */
     bool committed;                /* the record on disk says PREPARED */
     struct ss_draft_record record; /* as on disk */
@@ -124,6 +125,9 @@ void ss_save_relink(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *
 
 /* Expects the open of thread tid, which is being redirected. False when the save is over: it can not be joined. */
 bool ss_save_expect(struct ss_save *save, pid_t tid);
+
+/* Seconds since its verdict went against it, -1 when it has not. */
+time_t ss_save_failed_for(struct ss_save *save);
 
 /* With state held: tid's open has come (0: nobody's will come any more). */
 void ss_save_expected_came(struct ss_save *save, pid_t tid);
