@@ -190,15 +190,14 @@ int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record)
     return r;
 }
 
-/* A PREPARED draft was committed by its writer and lacks only the rename; its seal tells whether every byte is there.
- */
-static bool prepared_and_whole(int fd, const struct ss_draft_record *record)
+/* Does a draft agree with the seal that its last close left on it? */
+static bool sealed_and_whole(int fd)
 {
     struct ss_seal seal;
     enum ss_finding finding = SS_CONTENT_MISMATCH;
 
-    return record->state == SS_DRAFT_PREPARED && ss_seal_read(fd, &seal) == 0 &&
-           ss_seal_check_content(fd, &seal, NULL, &finding) == 0 && finding == SS_INTACT;
+    return ss_seal_read(fd, &seal) == 0 && ss_seal_check_content(fd, &seal, NULL, &finding) == 0 &&
+           finding == SS_INTACT;
 }
 
 /* In a sticky directory nobody may replace what is another's. Whoever owns a draft could have written its record
@@ -216,7 +215,7 @@ static bool owner_may_replace(int dir, int fd, const char *target)
     return image.st_uid == draft.st_uid;
 }
 
-static void set_crash_reason(struct ss_draft_record *record)
+static void set_crash_reason(struct ss_draft_record *record, bool whole)
 {
     char boot[sizeof record->boot];
 
@@ -224,9 +223,10 @@ static void set_crash_reason(struct ss_draft_record *record)
         record->reason = SS_FORMAT_INCOMPLETE;
     } else {
         ss_proc_boot_id(boot, sizeof boot);
-        record->reason = SS_DAEMON_DIED;
-        snprintf(record->detail, sizeof record->detail, "%s while it was being written",
-                 strcmp(boot, record->boot) == 0 ? "savesealfs ended" : "the host stopped");
+        record->reason = whole ? SS_CLOSED_UNPUBLISHED : SS_DAEMON_DIED;
+        snprintf(record->detail, sizeof record->detail, "%s %s",
+                 strcmp(boot, record->boot) == 0 ? "savesealfs ended" : "the host stopped",
+                 whole ? "before it got its name" : "while it was being written");
     }
     record->state = SS_DRAFT_INTERRUPTED;
 }
@@ -256,7 +256,9 @@ int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
     }
     if (r < 0)
         return r;
-    if (prepared_and_whole(fd, &found) && owner_may_replace(dir, fd, found.target)) {
+    /* A PREPARED draft was committed by its writer and lacks only the rename. */
+    bool whole = found.state != SS_DRAFT_INTERRUPTED && sealed_and_whole(fd);
+    if (found.state == SS_DRAFT_PREPARED && whole && owner_may_replace(dir, fd, found.target)) {
         r = ss_draft_publish(dir, name, fd, found.target, found.exclusive);
         if (r == 0)
             r = ss_draft_sync_dir(dir);
@@ -264,7 +266,7 @@ int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
         return r < 0 ? r : 1;
     }
     if (found.state != SS_DRAFT_INTERRUPTED) {
-        set_crash_reason(&found);
+        set_crash_reason(&found, whole);
         r = ss_draft_write(fd, &found);
     }
     *record = found;

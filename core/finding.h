@@ -15,18 +15,19 @@ enum ss_class {
 
 enum ss_finding {
     /* verdicts on a draft's last close */
-    SS_CLEAN,             /* sealed and published */
-    SS_WRITER_KILLED,     /* a process of the save was ended by a signal */
-    SS_WRITER_EXITED,     /* it exited with a status other than 0 */
-    SS_WRITER_VANISHED,   /* its end could not be observed */
-    SS_WRITE_FAILED,      /* a write failed and nothing was written over it later */
-    SS_SYNC_FAILED,       /* the data could not be made durable */
-    SS_FORMAT_INCOMPLETE, /* the image's own header says that it is not complete */
-    SS_NAME_TAKEN,        /* an exclusive save, and the name exists by now */
-    SS_PUBLISH_FAILED,    /* the rename to the public name failed */
-    SS_DAEMON_DIED,       /* nobody holds the draft any more and no verdict was reached */
-    SS_DRAFT_IN_PROGRESS, /* being written right now */
-    SS_DRAFT_WAITING,     /* closed, its header says more is to come, its writer lives */
+    SS_CLEAN,              /* sealed and published */
+    SS_WRITER_KILLED,      /* a process of the save was ended by a signal */
+    SS_WRITER_EXITED,      /* it exited with a status other than 0 */
+    SS_WRITER_VANISHED,    /* its end could not be observed */
+    SS_WRITE_FAILED,       /* a write failed and nothing was written over it later */
+    SS_SYNC_FAILED,        /* the data could not be made durable */
+    SS_FORMAT_INCOMPLETE,  /* the image's own header says that it is not complete */
+    SS_NAME_TAKEN,         /* an exclusive save, and the name exists by now */
+    SS_PUBLISH_FAILED,     /* the rename to the public name failed */
+    SS_DAEMON_DIED,        /* nobody holds the draft any more and no verdict was reached */
+    SS_CLOSED_UNPUBLISHED, /* as DAEMON_DIED, but it was closed and sealed by then and agrees with its seal */
+    SS_DRAFT_IN_PROGRESS,  /* being written right now */
+    SS_DRAFT_WAITING,      /* closed, its header says more is to come, its writer lives */
     /* verdicts on an image */
     SS_INTACT,           /* agrees with its seal */
     SS_UNSEALED,         /* has no seal: nothing is known */

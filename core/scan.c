@@ -84,7 +84,7 @@ static int judge_recordless(int error, bool live, struct ss_scan_entry *entry)
 }
 
 /* No lock is as good as a reason: whoever held it can not go on (and a restart must not pretend otherwise). */
-static void judge_record(const struct ss_draft_record *record, bool live, struct ss_scan_entry *entry)
+static void judge_record(const struct ss_draft_record *record, bool live, bool sealed, struct ss_scan_entry *entry)
 {
     /* A record may hold any id; one that means "all is well" is no reason, and must not pass for a good file. */
     if (record->state == SS_DRAFT_INTERRUPTED && ss_finding_text(record->reason)->class == SS_CLASS_INTACT)
@@ -100,7 +100,16 @@ static void judge_record(const struct ss_draft_record *record, bool live, struct
     else if (record->state == SS_DRAFT_PREPARED)
         set(entry, SS_STATE_INTERRUPTED, SS_DAEMON_DIED, "whole but for the rename: the next start publishes it");
     else
-        set(entry, SS_STATE_INTERRUPTED, SS_DAEMON_DIED, record->detail);
+        set(entry, SS_STATE_INTERRUPTED, sealed ? SS_CLOSED_UNPUBLISHED : SS_DAEMON_DIED, record->detail);
+}
+
+/* As far as a quick look tells: by size and header. */
+static bool agrees_with_seal(int fd)
+{
+    struct ss_seal seal;
+    enum ss_finding finding = SS_HEADER_MISMATCH;
+
+    return ss_seal_read(fd, &seal) == 0 && ss_seal_check_header(fd, &seal, &finding) == 0 && finding == SS_INTACT;
 }
 
 static int judge_draft(int fd, struct ss_scan_entry *entry)
@@ -117,7 +126,7 @@ static int judge_draft(int fd, struct ss_scan_entry *entry)
     snprintf(entry->writer, sizeof entry->writer, "%s", record.writer);
     entry->pid = record.pid;
     entry->since = record.opened;
-    judge_record(&record, live > 0, entry);
+    judge_record(&record, live > 0, agrees_with_seal(fd), entry);
     return 0;
 }
 

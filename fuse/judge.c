@@ -110,15 +110,19 @@ static int target_refuses(struct ss_fs *fs, struct ss_save *save)
     char target[NAME_MAX + 1];
     struct stat st;
 
-    int dir = ss_save_place(fs, save, target);
-    pthread_mutex_lock(&save->state);
-    bool exclusive = save->exclusive;
-    pthread_mutex_unlock(&save->state);
+    int dir = ss_save_place(fs, save, target), r = 0;
     if (fstatat(dir, target, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
-    if (S_ISDIR(st.st_mode))
-        return -EISDIR;
-    return exclusive ? -EEXIST : 0;
+    pthread_mutex_lock(&save->state);
+    if (S_ISDIR(st.st_mode)) {
+        spoil(save, SS_PUBLISH_FAILED, "there is a directory of that name");
+        r = -EISDIR;
+    } else if (save->exclusive) {
+        spoil(save, SS_NAME_TAKEN, "the name existed when it was closed");
+        r = -EEXIST;
+    }
+    pthread_mutex_unlock(&save->state);
+    return r;
 }
 
 static bool is_dropped(struct ss_save *save)
@@ -328,16 +332,39 @@ static void judge_last_holder(struct ss_save *save, const struct ss_handle *hand
         spoil_by_close(save, handle->close_finding, handle->close_number);
 }
 
+/* A descriptor that nobody ever closed was never anybody's: its process was killed inside open(). If nothing was
+ * written either, nothing is lost with the empty draft. With state held. */
+static bool never_began(struct ss_save *save, const struct ss_handle *handle)
+{
+    struct stat st;
+    int draft = atomic_load(&save->draft);
+
+    return !handle->close_seen && save->writers == 0 && save->writer_count == 0 && save->verdict == SS_CLEAN &&
+           draft >= 0 && fstat(draft, &st) == 0 && st.st_size == 0;
+}
+
+static void forget(struct ss_fs *fs, uint32_t index, struct ss_save *save)
+{
+    char target[NAME_MAX + 1];
+
+    unlinkat(ss_save_place(fs, save, target), save->draft_name, 0);
+    set_status(save, SS_SAVE_DROPPED);
+    ss_save_unlink(fs, index);
+}
+
 void ss_judge_release(struct ss_fs *fs, uint32_t index, struct ss_handle *handle)
 {
     struct ss_save *save = ss_save_at(fs, index);
+    bool empty = false;
 
     pthread_mutex_lock(&save->state);
     save->handles--;
     if (handle->writes) {
         save->writers--;
         save->unflushed -= !atomic_load(&handle->flushed);
-        judge_last_holder(save, handle);
+        empty = never_began(save, handle);
+        if (!empty)
+            judge_last_holder(save, handle);
         save->last_closer = handle->closer;
     }
     bool last = handle->writes && ss_save_is_idle(save);
@@ -349,10 +376,13 @@ void ss_judge_release(struct ss_fs *fs, uint32_t index, struct ss_handle *handle
     pthread_mutex_lock(&save->state);
     bool over = ss_save_is_idle(save) && save->status == SS_SAVE_OPEN;
     pthread_mutex_unlock(&save->state);
-    if (over && !conclude(fs, index, false))
+    if (over && empty)
+        forget(fs, index, save);
+    else if (over && !conclude(fs, index, false)) {
         defer(fs, index, false); /* still claimed */
-    else
-        ss_save_yield(save);
+        return;
+    }
+    ss_save_yield(save);
 }
 
 /* Content changed after the last FLUSH: through a mapping that outlived its descriptor. No FLUSH tells how that

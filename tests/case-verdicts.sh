@@ -363,7 +363,7 @@ exclusive() {
     equal "O_EXCL: a second writer can make its own" "$said" ""
     go_on
     equal "O_EXCL: the slower one is kept" "$(state)" \
-        "image sealed intact"$'\n'"draft interrupted name-taken rename failed: File exists"
+        "image sealed intact"$'\n'"draft interrupted name-taken*"
     check "O_EXCL: the faster one is public" whole_as "$plain/$name"
     kept_rows=$((kept_rows + 1))
     save excl

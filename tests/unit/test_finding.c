@@ -27,6 +27,7 @@ static const struct {
     {"name-taken", SS_NAME_TAKEN, SS_CLASS_DAMAGED},
     {"publish-failed", SS_PUBLISH_FAILED, SS_CLASS_DAMAGED},
     {"daemon-died", SS_DAEMON_DIED, SS_CLASS_DAMAGED},
+    {"closed-unpublished", SS_CLOSED_UNPUBLISHED, SS_CLASS_UNKNOWN},
     {"draft-in-progress", SS_DRAFT_IN_PROGRESS, SS_CLASS_TEMPORARY},
     {"draft-waiting", SS_DRAFT_WAITING, SS_CLASS_TEMPORARY},
     {"intact", SS_INTACT, SS_CLASS_INTACT},

@@ -1,0 +1,218 @@
+#!/bin/bash
+# Writers that are killed, daemons that are killed, disks that run full, each at random moments: what is public is always one whole
+# version, and what was begun is always listed with its reason.
+# shellcheck disable=SC2119,SC2317
+# shellcheck source=tests/lib/mount.sh
+. "$(dirname "$0")/lib/mount.sh"
+
+versions=$work/versions
+copies=$work/copies # what somebody else saw meanwhile
+watcher=
+newest=0   # of the versions: the one that was saved last
+public=    # the one that must be public unless the newest is; empty: none
+bad=0      # rounds after which something else was public
+begun=0    # saves
+unpublished=0
+completed=0
+RANDOM=1   # the same moments each time, as far as the machine goes along
+
+case_cleanup() {
+    [ -z "$watcher" ] || kill "$watcher" 2>/dev/null
+    if mountpoint -q "$back"; then umount "$back"; fi
+}
+
+make_versions() {
+    local i
+    mkdir "$versions"
+    for ((i = 0; i < 8; i++)); do
+        head -c $((1500000 + i * 100003)) /dev/urandom >"$versions/$i"
+    done
+}
+
+# Waits up to MS milliseconds.
+random_nap() { sleep "$(printf '0.%03d' $((RANDOM % $1)))"; }
+
+# Begins to save the next version under NAME in small pieces; sets $saver.
+begin_save() { # NAME
+    newest=$(((newest + 1) % 8))
+    begun=$((begun + 1))
+    dd if="$versions/$newest" of="$1" bs=16K 2>/dev/null &
+    saver=$!
+}
+
+end_save() { # sets $saved
+    wait "$saver" 2>/dev/null
+    saved=$?
+}
+
+# The daemon may end between close() and the rename. A format without a mark of its own does not prove then that this close was the last
+# one, so it is not published; but every byte is there, and status says so.
+kept_whole() { # FILE
+    local draft
+    for draft in "$back"/.saveseal.*; do
+        if cmp -s "$draft" "$1"; then return 0; fi
+    done
+    return 1
+}
+
+# Whether FILE is the newest version; if it is not, the newest must not have been saved, and FILE must be the one before.
+judge() { # FILE
+    if cmp -s "$1" "$versions/$newest"; then
+        public=$newest
+        completed=$((completed + 1))
+    elif [ "$saved" -eq 0 ] && kept_whole "$versions/$newest"; then
+        unpublished=$((unpublished + 1))
+    elif [ "$saved" -eq 0 ]; then
+        bad=$((bad + 1))
+        echo "# round $begun: saved, but it is not public"
+    elif [ -z "$public" ]; then
+        [ ! -e "$1" ] || bad=$((bad + 1))
+    elif ! cmp -s "$1" "$versions/$public"; then
+        bad=$((bad + 1))
+        echo "# round $begun: neither old nor new is public"
+    fi
+}
+
+start_watching() { # NAME
+    rm -rf "$copies"
+    mkdir "$copies"
+    "$TEST_BIN_DIR/copier" "$1" "$copies" >"$work/watched" &
+    watcher=$!
+}
+
+# Every content that was seen is a version. Errors may only be those named.
+end_watching() {
+    local copy version known odd=0
+    kill "$watcher"
+    wait "$watcher"
+    watcher=
+    for copy in "$copies"/copy-*; do
+        known=false
+        for version in "$versions"/*; do
+            if cmp -s "$copy" "$version"; then known=true; fi
+        done
+        $known || odd=$((odd + 1))
+    done
+    equal "$1: all that others saw were whole versions" "$odd" 0
+    equal "$1: others met no error" "$(grep -m 1 '^trouble' "$work/watched")" ""
+}
+
+# judge_drafts TEXT REASON: all drafts in the backing directory are listed, with that reason.
+judge_drafts() {
+    local listed
+    listed=$(entries "$back" | grep ' draft ')
+    equal "$1: every draft is listed" "$(grep -c . <<<"$listed")" "$(find "$back" -name '.saveseal.*' | wc -l)"
+    equal "$1: each for the right reason" "$(grep -v " draft interrupted $2" <<<"$listed")" ""
+    equal "$1: the mount lists the same" "$(entries "$mnt" | grep ' draft ')" "$listed"
+}
+
+judge_part() { # TEXT
+    echo "# $1: $begun saves, $completed of them complete, $bad times something else was public"
+    equal "$1: always a whole version" "$bad" 0
+    check "$1: some saves were complete, some were not" test "$completed" -gt 0 -a "$completed" -lt "$begun"
+    check "$1: the images are intact" all_intact
+    bad=0 begun=0 completed=0
+}
+
+all_intact() { "$SAVESEAL" verify "$mnt"/[!b]* >"$work/verified"; } # not the ballast
+
+discard_drafts() {
+    find "$back" -name '.saveseal.*' -exec "$SAVESEAL" discard --force {} + >/dev/null
+}
+
+# --- the writer is killed ---
+
+killed_writers() {
+    local i
+    start_watching "$mnt/image"
+    for ((i = 0; i < $(rounds 50); i++)); do
+        begin_save "$mnt/image"
+        random_nap 60
+        kill -KILL "$saver" 2>/dev/null
+        end_save
+        judge "$mnt/image"
+    done
+    end_watching "killed writers"
+    judge_part "killed writers"
+    judge_drafts "killed writers" "writer-killed writer killed by signal 9"
+    discard_drafts
+}
+
+# --- the daemon is killed ---
+
+# Its writers' names: one over and over, and one that is new each time.
+killed_daemons() {
+    local i other
+    for ((i = 0; i < $(rounds 50); i++)); do
+        cp "$versions/0" "$mnt/new.$i" &
+        other=$!
+        begin_save "$mnt/image"
+        random_nap 60
+        kill_daemon
+        end_save
+        judge "$back/image"
+        wait "$other"
+        judge_other $? "$back/new.$i"
+        start_daemon
+        judge "$mnt/image"
+    done 2>/dev/null
+    completed=$((completed / 2))
+    judge_part "killed daemons"
+    judge_drafts "killed daemons" "\(daemon-died\|closed-unpublished\)"
+    echo "# killed daemons: $unpublished times the daemon was killed between close() and the rename"
+    discard_drafts
+}
+
+
+# judge_other STATUS FILE: there when its writer ended well, and whole if there.
+judge_other() {
+    if [ "$1" -eq 0 ] || [ -e "$2" ]; then
+        cmp -s "$2" "$versions/0" || kept_whole "$versions/0" || bad=$((bad + 1))
+    fi
+}
+
+# --- the disk is full ---
+
+full_disks() {
+    local i room
+    stop_daemon
+    mount -t tmpfs -o size=16M none "$back"
+    start_daemon
+    public=
+    start_watching "$mnt/image"
+    for ((i = 0; i < $(rounds 50); i++)); do
+        leave_room $((RANDOM * 100))
+        begin_save "$mnt/image"
+        end_save
+        judge "$mnt/image"
+        [ $((i % 5)) -ne 4 ] || judge_and_discard
+    done 2>/dev/null
+    judge_drafts "full disks" "write-failed write failed: ENOSPC at offset [0-9]*\$"
+    end_watching "full disks"
+    judge_part "full disks"
+}
+
+# What is discarded stays in use as long as the daemon has it open: a moment.
+judge_and_discard() {
+    entries "$back" | grep ' draft ' | grep -v " draft interrupted write-failed write failed: ENOSPC at offset [0-9]*\$" && bad=$((bad + 1))
+    discard_drafts
+    rm -f "$back/ballast"
+    wait_until 10 has_room
+}
+has_room() { [ "$(stat -f -c '%a' "$back")" -gt 2700 ]; }
+
+# As much as there is, up to BYTES.
+leave_room() {
+    local room
+    rm -f "$back/ballast"
+    room=$(($(stat -f -c '%a * %S' "$back") - $1))
+    [ $room -le 0 ] || fallocate -l $room "$back/ballast"
+}
+
+make_versions
+start_daemon
+killed_writers
+killed_daemons
+full_disks
+check "unmounting ends the daemon with status 0" stop_daemon
+exit $failed

@@ -1,0 +1,58 @@
+#!/bin/bash
+# Nobody sees a part or a mix, everybody sees a save as soon as close() returned: thousands of rounds with others looking on, an
+# outsider who tries everything, and a crowd on a few names.
+# shellcheck disable=SC2119,SC2317
+# shellcheck source=tests/lib/mount.sh
+. "$(dirname "$0")/lib/mount.sh"
+
+race=$TEST_BIN_DIR/race
+
+# race_says TEXT MODE NAME ROUNDS: all of its counts must be 0. Leaves what it printed in $said.
+race_says() {
+    local text=$1
+    shift
+    said=$("$race" "$1" "$mnt/$2" "$3" 2>"$work/complaints")
+    local status=$?
+    echo "# ${said//$'\n'/; }"
+    [ $status -eq 0 ] || head -n 20 "$work/complaints"
+    check "$text" test $status -eq 0
+}
+
+sealed_only() { # NAME
+    equal "$1: one image, sealed, no draft" "$(entry "$mnt" "$1")" "image sealed intact"
+}
+
+crowd() {
+    local deaths drafts
+    race_says "a crowd on 8 names: nothing mixed, no unexpected error" stress crowd "$(rounds 8)"
+    deaths=$(sed -n 's/.* deaths //p' <<<"$said")
+    check "there were deaths" test "$deaths" -gt 0
+    entries "$mnt" >"$work/entries"
+    equal "each writer that died left its draft" "$(grep -c ' draft interrupted writer-killed writer killed by signal 9' "$work/entries")" "$deaths"
+    drafts=$(find "$back" -name '.saveseal.*' | wc -l)
+    equal "every draft is listed" "$(grep -c ' draft ' "$work/entries")" "$drafts"
+    equal "all with a good reason" "$(grep ' draft ' "$work/entries" | grep -cvE ' draft interrupted (writer-killed|name-taken) ')" 0
+    check "every image is intact" all_intact
+    check "every image is whole" all_whole
+}
+
+
+all_intact() { "$SAVESEAL" verify "$mnt"/crowd.* >"$work/verified"; }
+all_whole() {
+    local image
+    for image in "$mnt"/crowd.*; do
+        "$race" check "$image" 0 || return 1
+    done
+}
+
+start_daemon
+race_says "new names" create created "$(rounds 3000)"
+equal "new names: nothing is left" "$(entry "$mnt" created)" ""
+race_says "overwritten names" overwrite overwritten "$(rounds 3000)"
+sealed_only overwritten
+race_says "an outsider on a half-written name" outsider outsider "$(rounds 400)"
+race_says "two threads of one process on one name" siblings siblings "$(rounds 3000)"
+sealed_only siblings
+crowd
+check "unmounting ends the daemon with status 0" stop_daemon
+exit $failed

@@ -1,0 +1,592 @@
+/* race: saves a name over and over while others look at it, and counts what they should not have seen.
+ *
+ *   race create NAME ROUNDS      each round saves NAME in pieces, then unlinks it
+ *   race overwrite NAME ROUNDS   each round replaces NAME
+ *   race outsider NAME ROUNDS    in step with an outsider that tries everything on the half-written name
+ *   race siblings NAME ROUNDS    two threads of one process save NAME at the same time
+ *   race stress NAME SECONDS     many processes save, edit, rename, unlink and die on NAME.0 to NAME.7
+ *   race check NAME ROUND        exits 0 if NAME is the whole image of that round (0: of any)
+ *
+ * Every image is full of its round's number, so any mix shows. Readers are siblings of the writer, not its descendants:
+ * they do not belong to its family. Prints the counts and exits 1 if one that must be 0 is not. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define READERS 3
+#define PIECES 5
+#define CROWD 32 /* processes */
+#define NAMES 8
+#define WORDS_MIN 2000
+#define WORDS_MAX 20000
+#define COMPLAINTS_MAX 20
+#define PATIENCE 300 /* seconds */
+
+enum asking { NOTHING, CLOSED, HALF_NEW, HALF_OLD, HOLD, REPLACED, END, DIE };
+
+/* Between the processes. */
+static struct shared {
+    _Atomic uint32_t asking; /* the writer asks the looker-on, who puts NOTHING back; a futex */
+    uint32_t round;
+    _Atomic bool stop;
+    _Atomic unsigned reads, absent, saves, deaths;
+    _Atomic unsigned mixed;   /* reads that were not one whole image */
+    _Atomic unsigned missed;  /* looks right after close() that did not find its image */
+    _Atomic unsigned seen;    /* what an outsider should not have seen or could not do */
+    _Atomic unsigned refused; /* errors that the writer met */
+} * shared;
+
+static const char *name, *base_name;
+static uint64_t buffer[WORDS_MAX];
+
+/* Words of pattern in the image of a round. */
+static size_t words_of(uint32_t round)
+{
+    return WORDS_MIN + round * 4099U % (WORDS_MAX - WORDS_MIN);
+}
+
+static uint64_t word_of(uint32_t round, size_t i)
+{
+    return (uint64_t)round << 32 | (uint32_t)i;
+}
+
+/* Always returns 0. */
+__attribute__((format(printf, 2, 3))) static int complain(_Atomic unsigned *count, const char *format, ...)
+{
+    va_list list;
+
+    if (atomic_fetch_add(count, 1) < COMPLAINTS_MAX) {
+        va_start(list, format);
+        vdprintf(STDERR_FILENO, format, list);
+        va_end(list);
+    }
+    return 0;
+}
+
+/* ---- looking ---- */
+
+enum sight { BROKEN = 0, WHOLE, ABSENT };
+
+/* Reads an open image; *round is what its first word says. */
+static enum sight look_into(int fd, uint32_t *round)
+{
+    uint64_t content[WORDS_MAX + 1];
+    struct stat before, after;
+
+    if (fstat(fd, &before) < 0)
+        return complain(&shared->mixed, "fstat: %s\n", strerror(errno));
+    ssize_t n = pread(fd, content, sizeof content, 0);
+    if (n < 0 || fstat(fd, &after) < 0)
+        return complain(&shared->mixed, "read: %s\n", strerror(errno));
+    if (n != before.st_size || before.st_size != after.st_size)
+        return complain(&shared->mixed, "size %lld, read %zd, size %lld\n", (long long)before.st_size, n,
+                        (long long)after.st_size);
+    *round = n > 0 ? (uint32_t)(content[0] >> 32) : 0;
+    if ((size_t)n != words_of(*round) * sizeof content[0])
+        return complain(&shared->mixed, "round %u has %zd bytes\n", *round, n);
+    for (size_t i = 0; i < words_of(*round); i++)
+        if (content[i] != word_of(*round, i))
+            return complain(&shared->mixed, "round %u: word %zu is of round %u\n", *round, i,
+                            (uint32_t)(content[i] >> 32));
+    return WHOLE;
+}
+
+static enum sight look(uint32_t *round)
+{
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 && errno == ENOENT)
+        return ABSENT;
+    if (fd < 0)
+        return complain(&shared->mixed, "open: %s\n", strerror(errno));
+    enum sight sight = look_into(fd, round);
+    close(fd);
+    return sight;
+}
+
+/* They rest a little to leave room for the writer. */
+static void run_reader(bool never_absent, useconds_t rest)
+{
+    uint32_t round = 0, last = 0;
+
+    while (!shared->stop) {
+        enum sight sight = look(&round);
+        atomic_fetch_add(&shared->reads, 1);
+        if (sight == ABSENT) {
+            atomic_fetch_add(&shared->absent, 1);
+            if (never_absent)
+                complain(&shared->mixed, "the name was gone\n");
+        } else if (sight == WHOLE && round < last) {
+            complain(&shared->mixed, "round %u came after round %u\n", round, last);
+        }
+        last = round;
+        usleep(rest);
+    }
+}
+
+static bool look_finds(uint32_t want)
+{
+    uint32_t round = 0;
+    enum sight sight = look(&round);
+
+    if (sight == WHOLE && round == want)
+        return true;
+    return complain(&shared->missed, "after close of round %u: %s, round %u\n", want,
+                    sight == ABSENT ? "nothing" : "image", round);
+}
+
+/* A program of its own that looks. */
+static void exec_check(uint32_t want)
+{
+    char number[16];
+    int status;
+
+    snprintf(number, sizeof number, "%u", want);
+    pid_t pid = vfork();
+    if (pid == 0) {
+        execl("/proc/self/exe", "race", "check", name, number, (char *)NULL);
+        _exit(127);
+    }
+    if (waitpid(pid, &status, 0) != pid || status != 0)
+        complain(&shared->missed, "after close of round %u: the checker ended with %#x\n", want, status);
+}
+
+/* ---- the outsider: a name that is half-written ---- */
+
+static bool fails_with(const char *what, int r, int want)
+{
+    int error = r < 0 ? errno : 0;
+
+    if (error == want)
+        return true;
+    return complain(&shared->seen, "%s on a half-written name: %s\n", what, r < 0 ? strerror(error) : "worked");
+}
+
+static void path_beside(const char *suffix, char *path)
+{
+    snprintf(path, PATH_MAX, "%s%s", name, suffix);
+}
+
+/* How often the directory lists the name; drafts must not be there at all. */
+static unsigned listed(void)
+{
+    char dir_name[PATH_MAX];
+    const char *base = strrchr(name, '/') + 1;
+    unsigned count = 0;
+
+    snprintf(dir_name, sizeof dir_name, "%.*s", (int)(base - name), name);
+    DIR *dir = opendir(dir_name);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        count += strcmp(entry->d_name, base) == 0;
+        if (strncmp(entry->d_name, ".saveseal.", 10) == 0)
+            complain(&shared->seen, "readdir shows %s\n", entry->d_name);
+    }
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
+static void try_everything(void)
+{
+    char other[PATH_MAX], value[16];
+    struct stat st;
+
+    path_beside(".other", other);
+    fails_with("stat", stat(name, &st), ENOENT);
+    fails_with("access", access(name, F_OK), ENOENT);
+    fails_with("open", open(name, O_RDONLY), ENOENT);
+    fails_with("open for writing", open(name, O_WRONLY), ENOENT);
+    fails_with("open O_PATH", open(name, O_PATH), ENOENT);
+    fails_with("truncate", truncate(name, 0), ENOENT);
+    fails_with("chmod", chmod(name, 0644), ENOENT);
+    fails_with("getxattr", (int)getxattr(name, "user.saveseal.seal", value, sizeof value), ENOENT);
+    fails_with("link", link(name, other), ENOENT);
+    fails_with("rename", rename(name, other), ENOENT);
+    fails_with("unlink", unlink(name), ENOENT);
+    fails_with("stat of the other name", stat(other, &st), ENOENT);
+    if (listed() != 0)
+        complain(&shared->seen, "readdir shows a half-written name\n");
+}
+
+static void expect_round(const char *what, int fd, uint32_t want)
+{
+    uint32_t round = 0;
+    int error = errno;
+
+    if (fd < 0)
+        complain(&shared->seen, "%s: %s\n", what, strerror(error));
+    else if (look_into(fd, &round) != WHOLE || round != want)
+        complain(&shared->seen, "%s: round %u instead of %u\n", what, round, want);
+}
+
+/* Two descriptors of the version before, one of them O_PATH. */
+struct held {
+    int fd, path_fd;
+    uint32_t round;
+};
+
+static void hold(struct held *held, uint32_t round)
+{
+    held->fd = open(name, O_RDONLY | O_CLOEXEC);
+    held->path_fd = open(name, O_PATH | O_CLOEXEC);
+    held->round = round;
+    expect_round("the version to hold", held->fd, round);
+}
+
+static void expect_held(const struct held *held)
+{
+    char path[64];
+
+    expect_round("the descriptor from before", held->fd, held->round);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", held->path_fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    expect_round("the O_PATH descriptor from before", fd, held->round);
+    close(fd);
+}
+
+/* While a new version is half-written, the old one is there for every purpose. */
+static void use_old_version(const struct held *held)
+{
+    char other[PATH_MAX];
+
+    path_beside(".other", other);
+    expect_held(held);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    expect_round("the old version", fd, held->round);
+    close(fd);
+    if (listed() != 1)
+        complain(&shared->seen, "readdir shows the name %u times\n", listed());
+    if (link(name, other) < 0 || unlink(other) < 0)
+        complain(&shared->seen, "link and unlink of the old version: %s\n", strerror(errno));
+    if (rename(name, other) < 0 || rename(other, name) < 0)
+        complain(&shared->seen, "rename of the old version and back: %s\n", strerror(errno));
+    expect_held(held);
+}
+
+static void let_go(struct held *held)
+{
+    expect_held(held);
+    close(held->fd);
+    close(held->path_fd);
+}
+
+/* ---- the one who looks when the writer says so ---- */
+
+static void put_asking(enum asking asking)
+{
+    atomic_store(&shared->asking, asking);
+    syscall(SYS_futex, &shared->asking, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static void ask(enum asking asking, uint32_t round)
+{
+    shared->round = round;
+    put_asking(asking);
+    for (uint32_t now; (now = atomic_load(&shared->asking)) != NOTHING;)
+        syscall(SYS_futex, &shared->asking, FUTEX_WAIT, now, NULL, NULL, 0);
+}
+
+static void answer(enum asking asking, struct held *held)
+{
+    if (asking == CLOSED && look_finds(shared->round))
+        exec_check(shared->round);
+    if (asking == HALF_NEW)
+        try_everything();
+    if (asking == HOLD)
+        hold(held, shared->round);
+    if (asking == HALF_OLD)
+        use_old_version(held);
+    if (asking == REPLACED)
+        let_go(held);
+}
+
+static void run_looker_on(void)
+{
+    struct held held = {-1, -1, 0};
+
+    for (;;) {
+        enum asking asking = atomic_load(&shared->asking);
+        if (asking == END)
+            return;
+        if (asking == NOTHING) {
+            syscall(SYS_futex, &shared->asking, FUTEX_WAIT, NOTHING, NULL, NULL, 0);
+            continue;
+        }
+        answer(asking, &held);
+        put_asking(NOTHING);
+    }
+}
+
+/* ---- the writer ---- */
+
+static pid_t start(void)
+{
+    pid_t pid = fork();
+
+    if (pid < 0)
+        _exit(2);
+    if (pid == 0)
+        alarm(PATIENCE);
+    return pid;
+}
+
+static bool refused(const char *what)
+{
+    return complain(&shared->refused, "writer: %s: %s\n", what, strerror(errno));
+}
+
+/* The writer sees its own draft under its name, as far as it is written. */
+static void look_at_own(uint32_t round, size_t words)
+{
+    uint64_t word;
+    struct stat st;
+
+    if (stat(name, &st) < 0 || (size_t)st.st_size != words * sizeof word)
+        refused("stat of the own draft");
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || pread(fd, &word, sizeof word, (off_t)((words - 1) * sizeof word)) != sizeof word ||
+        word != word_of(round, words - 1))
+        refused("read of the own draft");
+    close(fd);
+}
+
+/* Writes a whole image in pieces to fd and closes it. Half-way it may ask the looker-on, or die. */
+static bool write_image(int fd, uint32_t round, enum asking half_way)
+{
+    size_t words = words_of(round), done = 0;
+
+    for (size_t i = 0; i < words; i++)
+        buffer[i] = word_of(round, i);
+    for (int piece = 1; piece <= PIECES; piece++) {
+        size_t end = words * (size_t)piece / PIECES, n = (end - done) * sizeof buffer[0];
+        if (write(fd, buffer + done, n) != (ssize_t)n)
+            refused("write");
+        done = end;
+        look_at_own(round, done);
+        if (piece == PIECES / 2 && half_way == DIE)
+            kill(getpid(), SIGKILL);
+        if (piece == PIECES / 2 && half_way != NOTHING)
+            ask(half_way, round);
+    }
+    return close(fd) == 0 || errno == EEXIST || refused("close"); /* a slower exclusive creation */
+}
+
+static bool save(uint32_t round, enum asking half_way)
+{
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    return fd < 0 ? refused("open") : write_image(fd, round, half_way);
+}
+
+static void run_writer(unsigned rounds, bool keeps)
+{
+    for (uint32_t round = 1; round <= rounds; round++) {
+        if (save(round, NOTHING))
+            ask(CLOSED, round);
+        if (!keeps && unlink(name) < 0)
+            refused("unlink");
+    }
+}
+
+static void run_writer_before_outsider(unsigned rounds)
+{
+    for (uint32_t round = 1; round <= rounds; round += 2) {
+        save(round, HALF_NEW);
+        ask(CLOSED, round);
+        ask(HOLD, round);
+        save(round + 1, HALF_OLD);
+        ask(CLOSED, round + 1);
+        ask(REPLACED, round + 1);
+        if (unlink(name) < 0)
+            refused("unlink");
+    }
+}
+
+/* ---- two threads that save the same name ---- */
+
+/* They share a draft when they are at it together, so the content is no matter here: only errors are. */
+static void *run_sibling(void *context)
+{
+    for (unsigned i = 0; i < *(unsigned *)context; i++) {
+        int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (fd < 0 || write(fd, &i, sizeof i) != sizeof i || close(fd) < 0)
+            refused("one of two threads");
+    }
+    return NULL;
+}
+
+static void run_siblings(unsigned rounds)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, run_sibling, &rounds) != 0)
+        _exit(2);
+    run_sibling(&rounds);
+    pthread_join(thread, NULL);
+}
+
+/* ---- many processes on a few names ---- */
+
+static unsigned random_below(unsigned n)
+{
+    static unsigned state;
+
+    if (!state)
+        state = (unsigned)getpid();
+    state = state * 1103515245U + 12345U;
+    return (state >> 16) % n;
+}
+
+static void pick_name(char *path)
+{
+    snprintf(path, PATH_MAX, "%s.%u", base_name, random_below(NAMES));
+}
+
+/* An edit, or an exclusive creation. */
+static void stress_open(uint32_t round, int flags)
+{
+    int fd = open(name, flags | O_CLOEXEC, 0600);
+
+    if (fd < 0 && errno == (flags & O_EXCL ? EEXIST : ENOENT))
+        return;
+    if (fd < 0 || ftruncate(fd, 0) < 0)
+        refused("open or truncation of an image");
+    else
+        write_image(fd, round, NOTHING);
+}
+
+static void stress_once(void)
+{
+    char path[PATH_MAX], other[PATH_MAX];
+    uint32_t round = 1 + random_below(30000), seen;
+
+    pick_name(path);
+    pick_name(other);
+    name = path;
+    unsigned kind = random_below(12);
+    if (kind < 4)
+        atomic_fetch_add(&shared->saves, save(round, NOTHING));
+    else if (kind == 4)
+        atomic_fetch_add(&shared->deaths, 1), save(round, DIE);
+    else if (kind == 5)
+        stress_open(round, O_RDWR);
+    else if (kind == 6)
+        stress_open(round, O_WRONLY | O_CREAT | O_EXCL);
+    else if (kind == 7 && rename(path, other) < 0 && errno != ENOENT)
+        refused("rename");
+    else if (kind == 8 && unlink(path) < 0 && errno != ENOENT)
+        refused("unlink");
+    else if (kind > 8)
+        atomic_fetch_add(&shared->reads, 1), look(&seen);
+}
+
+static void run_stress(unsigned seconds)
+{
+    unsigned running = 0;
+    int status;
+
+    shared->stop = seconds == 0;
+    for (time_t end = time(NULL) + seconds; running > 0 || !shared->stop;) {
+        shared->stop = time(NULL) >= end;
+        if (!shared->stop && running < CROWD) {
+            running++;
+            if (start() == 0) {
+                while (!shared->stop)
+                    stress_once();
+                _exit(0);
+            }
+        } else if (waitpid(-1, &status, 0) > 0) {
+            running--;
+        }
+    }
+}
+
+/* ---- putting it together ---- */
+
+static void await(pid_t pid, const char *who)
+{
+    int status;
+
+    if (waitpid(pid, &status, 0) != pid || status != 0)
+        complain(&shared->refused, "%s ended with %#x\n", who, status);
+}
+
+static void run_mode(const char *mode, unsigned rounds)
+{
+    if (strcmp(mode, "stress") == 0)
+        run_stress(rounds);
+    else if (strcmp(mode, "siblings") == 0)
+        run_siblings(rounds);
+    else if (strcmp(mode, "outsider") == 0)
+        run_writer_before_outsider(rounds);
+    else
+        run_writer(rounds, strcmp(mode, "overwrite") == 0);
+}
+
+static int run(const char *mode, unsigned rounds)
+{
+    bool overwrites = strcmp(mode, "overwrite") == 0;
+    unsigned readers = overwrites || strcmp(mode, "create") == 0 ? READERS : 0;
+    pid_t reader[READERS];
+
+    if (overwrites)
+        save(0, NOTHING);
+    for (unsigned i = 0; i < readers; i++)
+        if ((reader[i] = start()) == 0)
+            run_reader(overwrites, 200 + i * 800), _exit(0);
+    pid_t looker_on = start();
+    if (looker_on == 0)
+        run_looker_on(), _exit(0);
+    pid_t writer = start();
+    if (writer == 0)
+        run_mode(mode, rounds), _exit(0);
+
+    await(writer, "the writer");
+    shared->stop = true;
+    put_asking(END);
+    for (unsigned i = 0; i < readers; i++)
+        await(reader[i], "a reader");
+    await(looker_on, "the looker-on");
+    printf("%s: %u rounds, %u reads (%u of no file), %u mixed, %u missed after close, %u seen by an outsider, "
+           "%u writer errors\n",
+           mode, rounds, shared->reads, shared->absent, shared->mixed, shared->missed, shared->seen, shared->refused);
+    if (strcmp(mode, "stress") == 0)
+        printf("saves %u deaths %u\n", shared->saves, shared->deaths);
+    return shared->mixed || shared->missed || shared->seen || shared->refused;
+}
+
+static int check(uint32_t want)
+{
+    uint32_t round = 0;
+    return look(&round) == WHOLE && (want == 0 || round == want) ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 4 || !strchr(argv[2], '/')) {
+        fputs("usage: race create|overwrite|outsider|siblings|stress|check DIR/NAME ROUNDS\n", stderr);
+        return 2;
+    }
+    name = base_name = argv[2];
+    unsigned number = (unsigned)strtoul(argv[3], NULL, 10);
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        return 2;
+    return strcmp(argv[1], "check") == 0 ? check(number) : run(argv[1], number);
+}
