@@ -239,7 +239,7 @@ static bool is_empty(int fd)
 
 int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
 {
-    struct ss_draft_record found;
+    struct ss_draft_record found = {0};
 
     SS_AUTO_CLOSE int fd = ss_open_writable(dir, name);
     if (fd < 0)

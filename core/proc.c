@@ -120,7 +120,7 @@ static void judge_exit(struct ss_proc_close *how, pid_t tid, unsigned long long 
 
 void ss_proc_closing(pid_t tid, struct ss_proc_close *how)
 {
-    struct ss_proc_status status;
+    struct ss_proc_status status = {0};
     char text[1024];
     unsigned long long flags = 0, exit_code = 0;
 

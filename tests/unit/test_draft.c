@@ -89,19 +89,21 @@ static void record_survives_the_codec(void **state)
 static void bad_records_are_refused(void **state)
 {
     static const char *const bad[] = {
-        "saveseal/1 state=writing pid=1 start=1 opened=2023-11-14T22:13:20Z",                               /* no target */
-        "saveseal/1 target=a pid=1 start=1 opened=2023-11-14T22:13:20Z",                                    /* no state */
-        "saveseal/1 target=.. state=writing pid=1 start=1 opened=2023-11-14T22:13:20Z",                     /* leads out */
-        "saveseal/1 target=a/b state=writing pid=1 start=1 opened=2023-11-14T22:13:20Z",                    /* leads elsewhere */
-        "saveseal/1 target=.saveseal.x state=writing pid=1 start=1 opened=2023-11-14T22:13:20Z",            /* ours */
-        "saveseal/1 target=a state=flying pid=1 start=1 opened=2023-11-14T22:13:20Z",                       /* unknown state */
-        "saveseal/1 target=a state=interrupted pid=1 start=1 opened=2023-11-14T22:13:20Z",                  /* no reason */
-        "saveseal/1 target=a state=interrupted reason=weather pid=1 start=1 opened=2023-11-14T22:13:20Z",   /* unknown reason */
-        "saveseal/1 target=a state=writing reason=writer-killed pid=1 start=1 opened=2023-11-14T22:13:20Z", /* too early */
+        "saveseal/1 state=writing pid=1 start=1 opened=2023-11-14T22:13:20Z",                    /* no target */
+        "saveseal/1 target=a pid=1 start=1 opened=2023-11-14T22:13:20Z",                         /* no state */
+        "saveseal/1 target=.. state=writing pid=1 start=1 opened=2023-11-14T22:13:20Z",          /* leads out */
+        "saveseal/1 target=a/b state=writing pid=1 start=1 opened=2023-11-14T22:13:20Z",         /* leads elsewhere */
+        "saveseal/1 target=.saveseal.x state=writing pid=1 start=1 opened=2023-11-14T22:13:20Z", /* ours */
+        "saveseal/1 target=a state=flying pid=1 start=1 opened=2023-11-14T22:13:20Z",            /* unknown state */
+        "saveseal/1 target=a state=interrupted pid=1 start=1 opened=2023-11-14T22:13:20Z",       /* no reason */
+        "saveseal/1 target=a state=interrupted reason=weather pid=1 start=1 opened=2023-11-14T22:13:20Z",   /* unknown
+                                                                                                               reason */
+        "saveseal/1 target=a state=writing reason=writer-killed pid=1 start=1 opened=2023-11-14T22:13:20Z", /* too early
+                                                                                                             */
         "saveseal/1 target=a state=writing pid=-1 start=1 opened=2023-11-14T22:13:20Z",                     /* sign */
         "saveseal/1 target=a state=writing pid=4294967296 start=1 opened=2023-11-14T22:13:20Z",             /* no pid */
-        "saveseal/1 target=a state=writing pid=1 start=1 opened=2023-11-14T22:13:20Z exclusive=no",         /* only yes */
-        "saveseal/1 target=a state=writing pid=1 start=1",                               /* no time */
+        "saveseal/1 target=a state=writing pid=1 start=1 opened=2023-11-14T22:13:20Z exclusive=no", /* only yes */
+        "saveseal/1 target=a state=writing pid=1 start=1",                                          /* no time */
     };
     struct ss_draft_record record;
 
