@@ -93,6 +93,21 @@ static void on_initialised(struct ss_fs *fs)
     ss_daemon_ready(fs->initialised_context);
 }
 
+/* The absolute path of a directory that the user named. Returns 0, or -errno after a message. */
+static int resolve(const char *given, char path[PATH_MAX])
+{
+    struct stat st;
+    int error = 0;
+
+    if (!realpath(given, path) || stat(path, &st) < 0)
+        error = errno;
+    else if (!S_ISDIR(st.st_mode))
+        error = ENOTDIR;
+    if (error)
+        fprintf(stderr, "savesealfs: %s: %s\n", given, strerror(error));
+    return -error;
+}
+
 /* From mount to unmount. Returns an exit status. */
 static int serve(struct ss_fs *fs, struct fuse_args *args, struct ss_daemon *daemon, bool foreground)
 {
@@ -121,10 +136,8 @@ static int run(struct fuse_args *args, struct ss_options *options)
     static struct ss_fs fs;
     static char backing[PATH_MAX], mount[PATH_MAX];
 
-    if (!realpath(options->backing, backing) || !realpath(options->mount, mount)) {
-        fprintf(stderr, "savesealfs: %s: %s\n", backing[0] ? options->mount : options->backing, strerror(errno));
+    if (resolve(options->backing, backing) < 0 || resolve(options->mount, mount) < 0)
         return 1;
-    }
     int fd = ss_backing_open(backing, options->read_only);
     if (fd < 0)
         return 1;

@@ -146,6 +146,14 @@ static bool ours(const char *name)
     return strncmp(name, SS_XATTR_PREFIX, sizeof SS_XATTR_PREFIX - 1) == 0;
 }
 
+/* Copying tools bring their source's seal along, or want to take off one that their source does not have. What stands
+ * is what Saveseal found itself; so for the seal they are let pass and nothing happens. Returns 0 or a positive errno.
+ */
+static int change_ours(const char *name)
+{
+    return strcmp(name, SS_SEAL_XATTR) == 0 ? 0 : EPERM;
+}
+
 void ss_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
     struct ss_fs *fs = ss_fs(req);
@@ -156,9 +164,7 @@ void ss_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char
     if (!node) {
         r = ESTALE;
     } else if (ours(name)) {
-        /* A copy that keeps attributes brings its source's seal along. The draft gets one of its own, from what was
-         * really written; so this one is let pass and forgotten. */
-        r = node->kind == SS_NODE_SAVE && strcmp(name, SS_SEAL_XATTR) == 0 ? 0 : EPERM;
+        r = change_ours(name);
     } else {
         node_path(fs, node, path);
         r = setxattr(path, name, value, size, flags) < 0 ? errno : 0;
@@ -176,7 +182,7 @@ void ss_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
     if (!node) {
         r = ESTALE;
     } else if (ours(name)) {
-        r = EPERM;
+        r = change_ours(name);
     } else {
         node_path(fs, node, path);
         r = removexattr(path, name) < 0 ? errno : 0;

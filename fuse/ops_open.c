@@ -1,6 +1,7 @@
 /* Opening and closing files. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "content.h"
@@ -15,8 +16,20 @@ static bool opens_to_change(int flags)
     return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 }
 
+/* Whoever empties a file takes its set-id bits away; with O_TRUNC in the open the kernel leaves that to us. */
+static void drop_set_id(int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return;
+    mode_t drop = st.st_mode & (S_ISUID | (st.st_mode & S_IXGRP ? S_ISGID : 0));
+    if (drop)
+        fchmod(fd, st.st_mode & 07777 & ~drop);
+}
+
 /* Takes a handle on a save (with references of its own) and truncates if asked. */
-static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_file_info *fi, pid_t tid)
+static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_file_info *fi, pid_t tid, uid_t uid)
 {
     struct ss_save *save = ss_save_at(fs, index);
     bool writes = opens_to_change(flags);
@@ -33,6 +46,8 @@ static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_fi
     fi->fh = handle;
     if (flags & O_TRUNC)
         r = ss_content_truncate(fs, save, 0);
+    if (r == 0 && (flags & O_TRUNC) && uid != 0)
+        drop_set_id(ss_save_data(save));
     if (r < 0) {
         ss_judge_release(fs, index, ss_handle_at(fs, handle));
         ss_handle_give(fs, handle);
@@ -52,7 +67,7 @@ static int create_new(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const
         return r;
     r = ss_content_create(fs, ss_save_at(fs, index), caller, mode);
     if (r == 0)
-        r = open_save(fs, index, fi->flags & ~O_TRUNC, fi, caller->pid);
+        r = open_save(fs, index, fi->flags & ~O_TRUNC, fi, caller->pid, caller->uid);
     if (r == 0)
         r = ss_save_entry(fs, index, false, entry);
     if (r < 0)
@@ -140,8 +155,9 @@ static int open_image(struct ss_fs *fs, struct ss_node *node, uint32_t index, st
     return 0;
 }
 
-static int do_open(struct ss_fs *fs, fuse_ino_t ino, struct fuse_file_info *fi, pid_t tid)
+static int do_open(struct ss_fs *fs, fuse_ino_t ino, struct fuse_file_info *fi, const struct fuse_ctx *caller)
 {
+    pid_t tid = caller->pid;
     struct ss_node *node = ss_node_at(fs, ino);
     char target[NAME_MAX + 1];
 
@@ -155,7 +171,7 @@ static int do_open(struct ss_fs *fs, fuse_ino_t ino, struct fuse_file_info *fi, 
         return open_image(fs, node, ss_node_index(ino), fi);
 
     struct ss_save *save = ss_save_at(fs, node->save);
-    int r = open_save(fs, node->save, fi->flags, fi, tid);
+    int r = open_save(fs, node->save, fi->flags, fi, tid, caller->uid);
     if (r != -ESTALE)
         return r;
     ss_save_place(fs, save, target);
@@ -169,7 +185,7 @@ void ss_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct ss_fs *fs = ss_fs(req);
 
-    int r = do_open(fs, ino, fi, fuse_req_ctx(req)->pid);
+    int r = do_open(fs, ino, fi, fuse_req_ctx(req));
     if (r < 0)
         fuse_reply_err(req, -r);
     else if (fuse_reply_open(req, fi) == -ENOENT)
