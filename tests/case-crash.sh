@@ -32,11 +32,12 @@ make_versions() {
 # Waits up to MS milliseconds.
 random_nap() { sleep "$(printf '0.%03d' $((RANDOM % $1)))"; }
 
-# Begins to save the next version under NAME in small pieces; sets $saver.
-begin_save() { # NAME
+# Begins to save the next version of the image in small pieces; sets $saver. From within the mount: never in the directory
+# below, when that is gone.
+begin_save() {
     newest=$(((newest + 1) % 8))
     begun=$((begun + 1))
-    dd if="$versions/$newest" of="$1" bs=16K 2>/dev/null &
+    (cd "$mnt" && exec dd if="$versions/$newest" of=image bs=16K) 2>/dev/null &
     saver=$!
 }
 
@@ -102,7 +103,7 @@ judge_drafts() {
     local listed
     listed=$(entries "$back" | grep ' draft ')
     equal "$1: every draft is listed" "$(grep -c . <<<"$listed")" "$(find "$back" -name '.saveseal.*' | wc -l)"
-    equal "$1: each for the right reason" "$(grep -v " draft interrupted $2" <<<"$listed")" ""
+    equal "$1: each for the right reason" "$(grep -vE " draft interrupted $2" <<<"$listed")" ""
     equal "$1: the mount lists the same" "$(entries "$mnt" | grep ' draft ')" "$listed"
 }
 
@@ -126,7 +127,7 @@ killed_writers() {
     local i
     start_watching "$mnt/image"
     for ((i = 0; i < $(rounds 50); i++)); do
-        begin_save "$mnt/image"
+        begin_save
         random_nap 60
         kill -KILL "$saver" 2>/dev/null
         end_save
@@ -144,9 +145,9 @@ killed_writers() {
 killed_daemons() {
     local i other
     for ((i = 0; i < $(rounds 50); i++)); do
-        cp "$versions/0" "$mnt/new.$i" &
+        (cd "$mnt" && exec cp "$versions/0" "new.$i") &
         other=$!
-        begin_save "$mnt/image"
+        begin_save
         random_nap 60
         kill_daemon
         end_save
@@ -158,7 +159,7 @@ killed_daemons() {
     done 2>/dev/null
     completed=$((completed / 2))
     judge_part "killed daemons"
-    judge_drafts "killed daemons" "\(daemon-died\|closed-unpublished\)"
+    judge_drafts "killed daemons" "(daemon-died|closed-unpublished)"
     echo "# killed daemons: $unpublished times the daemon was killed between close() and the rename"
     discard_drafts
 }
@@ -182,7 +183,7 @@ full_disks() {
     start_watching "$mnt/image"
     for ((i = 0; i < $(rounds 50); i++)); do
         leave_room $((RANDOM * 100))
-        begin_save "$mnt/image"
+        begin_save
         end_save
         judge "$mnt/image"
         [ $((i % 5)) -ne 4 ] || judge_and_discard

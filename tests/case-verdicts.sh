@@ -132,7 +132,7 @@ threads() {
     local i
     kept "killed while another thread writes" "writer-killed writer killed by signal 9" "" \
         create thread [ write:100K post:a await:z ] await:a kill:9
-    published "the first thread ends, another writes and closes" create thread [ nap:50 write:100K close ] leave
+    published "the first thread ends, another writes and closes" create thread [ nap:50 write:100K close exit:0 ] leave
     published "the first thread ends, another writes and exits with 0" create thread [ nap:50 write:100K exit:0 ] leave
     kept "the first thread ends, another is killed" "writer-killed writer killed by signal 9" "" \
         create thread [ nap:50 write:100K kill:9 ] leave
