@@ -254,12 +254,5 @@ int ss_content_sync(struct ss_save *save, bool data_only)
         return 0;
     if ((data_only ? fdatasync(fd) : fsync(fd)) == 0)
         return 0;
-    int error = errno;
-    pthread_mutex_lock(&save->state);
-    if (save->verdict == SS_CLEAN) {
-        save->verdict = SS_SYNC_FAILED;
-        snprintf(save->detail, sizeof save->detail, "fsync failed: %s", strerrordesc_np(error));
-    }
-    pthread_mutex_unlock(&save->state);
-    return -error;
+    return ss_save_sync_failed(save, errno);
 }

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/util.h"
 #include "cred.h"
 #include "judge.h"
 #include "log.h"
@@ -174,6 +175,23 @@ static void *watch(void *context)
     return NULL;
 }
 
+void ss_loop_signals(sigset_t *set)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+
+    sigemptyset(set);
+    for (size_t i = 0; i < SS_ARRAY_SIZE(signals); i++)
+        sigaddset(set, signals[i]);
+}
+
+static bool has_ended(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    bool ended = loop->over || loop->threads == 0;
+    pthread_mutex_unlock(&loop->lock);
+    return ended;
+}
+
 /* Returns when the session has ended, or a second signal wants no more waiting. */
 static void wait_for_end(struct loop *loop)
 {
@@ -181,17 +199,12 @@ static void wait_for_end(struct loop *loop)
     bool detached = false;
     sigset_t set;
 
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGUSR1);
-    sigaddset(&set, SIGUSR2);
+    ss_loop_signals(&set);
     for (;;) {
         int signal = sigtimedwait(&set, NULL, &tick);
-        if (signal == SIGUSR1)
+        if (signal == SIGUSR1 && has_ended(loop))
             return;
-        if (signal < 0 || signal == SIGUSR2) {
+        if (signal < 0 || signal == SIGUSR1 || signal == SIGUSR2) {
             ss_save_sweep(loop->fs);
             ss_trim(loop->fs, loop->session);
         } else if (detached) {

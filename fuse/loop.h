@@ -7,7 +7,12 @@
 #ifndef SAVESEAL_FUSE_LOOP_H
 #define SAVESEAL_FUSE_LOOP_H
 
+#include <signal.h>
+
 #include "fs.h"
+
+/* The signals that the main thread waits for: to be blocked before any thread is started. */
+void ss_loop_signals(sigset_t *set);
 
 /* Serves until the file system is unmounted or stop is set. Returns 0 or -errno. Blocks. The calling thread handles no
  * requests: it waits for signals (SIGINT, SIGTERM, SIGHUP: detach the mount; open files go on; a second one ends at

@@ -39,17 +39,6 @@ static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, uint64_t size
     return r;
 }
 
-static int sync_failed(struct ss_save *save, int error)
-{
-    pthread_mutex_lock(&save->state);
-    if (save->verdict == SS_CLEAN) {
-        save->verdict = SS_SYNC_FAILED;
-        snprintf(save->detail, sizeof save->detail, "fsync failed: %s", strerrordesc_np(error));
-    }
-    pthread_mutex_unlock(&save->state);
-    return -error;
-}
-
 /* When the format's mark went from "partial" to "done" in this very save, its writer has committed it: a crash between
  * here and the rename may then be repaired by publishing it. The seal's whole digest proves at that time that every
  * byte is there. */
@@ -87,7 +76,7 @@ static int seal_draft(struct ss_fs *fs, struct ss_save *save, uint64_t size, con
 
     int r = sync_and_digest(fs, save, size, &synced, &seal);
     if (synced < 0)
-        return sync_failed(save, -synced);
+        return ss_save_sync_failed(save, -synced);
     if (r == -ENODATA)
         return 0; /* cut while it was read: somebody still changes it, and this preparation is stale */
     if (r == 0)
@@ -97,7 +86,7 @@ static int seal_draft(struct ss_fs *fs, struct ss_save *save, uint64_t size, con
     if (r < 0)
         return r;
     if (fsync(fd) < 0) /* the attributes */
-        return sync_failed(save, errno);
+        return ss_save_sync_failed(save, errno);
     return sync_commitment(fs, save);
 }
 

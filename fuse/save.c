@@ -277,6 +277,17 @@ bool ss_save_expect(struct ss_save *save, pid_t tid)
     return !over;
 }
 
+int ss_save_sync_failed(struct ss_save *save, int error)
+{
+    pthread_mutex_lock(&save->state);
+    if (save->verdict == SS_CLEAN) {
+        save->verdict = SS_SYNC_FAILED;
+        snprintf(save->detail, sizeof save->detail, "fsync failed: %s", strerrordesc_np(error));
+    }
+    pthread_mutex_unlock(&save->state);
+    return -error;
+}
+
 time_t ss_save_failed_for(struct ss_save *save)
 {
     struct timespec now;

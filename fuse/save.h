@@ -126,6 +126,9 @@ void ss_save_relink(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *
 /* Expects the open of thread tid, which is being redirected. False when the save is over: it can not be joined. */
 bool ss_save_expect(struct ss_save *save, pid_t tid);
 
+/* An fsync failed with error (positive errno): nothing can make up for that. Returns -error. Takes state. */
+int ss_save_sync_failed(struct ss_save *save, int error);
+
 /* Seconds since its verdict went against it, -1 when it has not. */
 time_t ss_save_failed_for(struct ss_save *save);
 
