@@ -49,6 +49,10 @@ int ss_backing_open(const char *path, bool read_only)
                 path);
         return r;
     }
+    if (r < 0 && getxattr(path, SS_XATTR_PREFIX "backing", NULL, 0) > 0) {
+        fprintf(stderr, "savesealfs: %s: is a mount of savesealfs already; unmount it first\n", path);
+        return r;
+    }
     if (r < 0) {
         fprintf(stderr, "savesealfs: %s: no file can be made there: %s; correct that or mount with -o ro\n", path,
                 strerrordesc_np(-r));

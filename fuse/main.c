@@ -162,12 +162,25 @@ static int run(struct fuse_args *args, struct ss_options *options)
     return status;
 }
 
+/* So that no descriptor of ours ever gets a standard number, which others write to. */
+static void occupy_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= 2);
+    if (fd > 2)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
     struct ss_options options = {0};
-    int status = 2;
+    int status;
 
+    occupy_standard_descriptors();
     if (ss_options_parse(&args, &options) < 0) {
         status = 2;
     } else if (options.help) {

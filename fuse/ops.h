@@ -55,6 +55,10 @@ void ss_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_fi
 /* The O_PATH descriptor of a directory node, or -ESTALE. */
 int ss_dir_fd(struct ss_fs *fs, fuse_ino_t ino);
 
+/* False when the file fd (-1: a new one) could be written in place but never be replaced by a rename: it or the
+ * directory is immutable or append-only. */
+bool ss_may_be_replaced(int dir, int fd);
+
 /* Looks name up as thread tid sees it; entry is then one more lookup of its node. */
 int ss_lookup(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid, struct fuse_entry_param *entry);
 

@@ -129,6 +129,16 @@ void ss_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *f
     fuse_reply_none(req);
 }
 
+bool ss_may_be_replaced(int dir, int fd)
+{
+    const unsigned long long fixed = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND;
+    struct statx place, file;
+
+    if (statx(dir, "", AT_EMPTY_PATH, 0, &place) == 0 && (place.stx_attributes & fixed))
+        return false;
+    return fd < 0 || statx(fd, "", AT_EMPTY_PATH, 0, &file) < 0 || !(file.stx_attributes & fixed);
+}
+
 /* Opens the image that has the name now, to be edited. Returns a descriptor, -ENOENT, -errno. */
 static int open_base(struct ss_fs *fs, uint32_t dir, const char *name, bool trusts_content)
 {
@@ -138,7 +148,9 @@ static int open_base(struct ss_fs *fs, uint32_t dir, const char *name, bool trus
     if (r < 0)
         return r;
     struct ss_node *node = ss_node_at(fs, entry.ino);
-    int fd = S_ISREG(node->type) ? ss_image_open(node) : -EPERM;
+    int fd = -ESTALE; /* no longer a regular file: the path has to be walked again */
+    if (S_ISREG(node->type))
+        fd = ss_may_be_replaced(ss_dir_fd(fs, ss_node_id(dir)), node->fd) ? ss_image_open(node) : -EPERM;
     if (fd >= 0 && trusts_content) {
         r = ss_image_check(fs, node, fd, NULL);
         if (r < 0) {

@@ -87,11 +87,13 @@ static int do_create(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const 
     /* The kernel asks for a creation after a lookup that found nothing. If there is something by now, its permissions
      * were not checked: announce a save and make the kernel walk the path again (see redirect). */
     int r = ss_announce_save(fs, ss_node_index(parent), name, fuse_req_ctx(req)->pid, !(fi->flags & O_TRUNC), -1);
+    if (r == -ENOENT && !ss_may_be_replaced(dir, -1))
+        return -EPERM;
     if (r == -ENOENT)
         return create_new(fs, req, parent, name, mode, entry, fi);
     if (fi->flags & O_EXCL)
         return -EEXIST;
-    return r == 0 || r == -EPERM ? -ESTALE : r;
+    return r == 0 ? -ESTALE : r;
 }
 
 /* The kernel's request was given up before the answer came: nobody will ever release the handle. */
