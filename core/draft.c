@@ -198,7 +198,7 @@ static bool sealed_and_whole(int fd)
     struct ss_seal seal;
     enum ss_finding finding = SS_CONTENT_MISMATCH;
 
-    return ss_seal_read(fd, &seal) == 0 && ss_seal_check_content(fd, &seal, NULL, &finding) == 0 &&
+    return ss_seal_read(fd, &seal) == 0 && seal.has_verity && ss_seal_check_content(fd, &seal, NULL, &finding) == 0 &&
            finding == SS_INTACT;
 }
 

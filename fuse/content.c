@@ -101,15 +101,14 @@ static int draft_for_change(struct ss_fs *fs, struct ss_save *save, off_t keep)
 static void add_writer(struct ss_save *save, pid_t tgid)
 {
     pthread_mutex_lock(&save->state);
-    if (tgid == 0)
-        save->writer_count = SS_SAVE_WRITERS_MAX;
-    uint32_t i = 0, known = save->writer_count < SS_SAVE_WRITERS_MAX ? save->writer_count : SS_SAVE_WRITERS_MAX;
-    while (i < known && save->writer[i] != tgid)
+    uint32_t i = 0;
+    while (i < save->writer_count && i < SS_SAVE_WRITERS_MAX && save->writer[i] != tgid)
         i++;
-    if (i == known) {
-        if (known < SS_SAVE_WRITERS_MAX)
-            save->writer[known] = tgid;
-        save->writer_count = known + 1;
+    if (tgid == 0 || i == SS_SAVE_WRITERS_MAX) {
+        save->writer_count = SS_SAVE_WRITERS_MAX + 1;
+    } else if (i == save->writer_count) {
+        save->writer[i] = tgid;
+        save->writer_count++;
     }
     pthread_mutex_unlock(&save->state);
 }
@@ -141,8 +140,12 @@ void ss_content_take_back(struct ss_save *save)
         save->record.state = SS_DRAFT_WRITING;
     record = save->record;
     pthread_mutex_unlock(&save->state);
-    if (committed && ss_draft_write(draft, &record) == 0)
-        fsync(draft);
+    if (!committed)
+        return;
+    ss_draft_write(draft, &record);
+    /* The descriptor reports a write-back error once only: it must not get lost here. */
+    if (fsync(draft) < 0)
+        ss_save_sync_failed(save, errno);
 }
 
 static void note_failure(struct ss_save *save, off_t start, off_t end, int error)

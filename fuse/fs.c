@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/proc.h"
@@ -119,17 +120,31 @@ void ss_fs_close_pending(struct ss_fs *fs)
 }
 
 /* An aborted connection stays listed as long as files are open in it; one whose mount is gone is not. */
-static bool mount_is_gone(const struct ss_fs *fs)
+static bool is_listed(const struct ss_fs *fs, dev_t device)
 {
     char path[64];
     struct statfs st;
-    dev_t device = atomic_load(&fs->device), mounted;
+    dev_t mounted;
 
     if (statfs("/sys/fs/fuse/connections", &st) == 0 && st.f_type == FUSECTL_MAGIC) {
         snprintf(path, sizeof path, "/sys/fs/fuse/connections/%u", minor(device));
-        return access(path, F_OK) < 0;
+        return access(path, F_OK) == 0;
     }
-    return ss_proc_mount_device(fs->mount, &mounted) < 0 || mounted != device;
+    return ss_proc_mount_device(fs->mount, &mounted) == 0 && mounted == device;
+}
+
+/* The kernel lets us know that a mount goes a moment before it takes it off its list. */
+static bool mount_is_gone(const struct ss_fs *fs)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    dev_t device = atomic_load(&fs->device);
+
+    for (int i = 0; device && i < 200; i++) {
+        if (!is_listed(fs, device))
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
 }
 
 void ss_fs_release_rest(struct ss_fs *fs)

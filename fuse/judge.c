@@ -77,6 +77,8 @@ static int note_close(struct ss_save *save, struct ss_handle *handle, const stru
 
     pthread_mutex_lock(&save->state);
     handle->closer = how->tgid;
+    save->closed_once = true;
+    save->closed_changes = atomic_load(&save->changes);
     handle->close_seen = true;
     handle->close_finding = how->finding;
     handle->close_number = how->number;
@@ -153,6 +155,7 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
         pthread_mutex_lock(&save->state);
         ss_failures_add(&save->failures, size, size + 1, EFBIG);
         pthread_mutex_unlock(&save->state);
+        ss_content_take_back(save);
         return -EFBIG;
     }
     if (how.exiting && !is_party(save, how.tgid))
@@ -162,7 +165,11 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
     r = ss_prepare(fs, save);
     if (r == 0)
         r = unpublishable(save);
-    return r < 0 ? r : target_refuses(fs, save);
+    if (r == 0)
+        r = target_refuses(fs, save);
+    if (r < 0)
+        ss_content_take_back(save);
+    return r;
 }
 
 static void log_verdict(struct ss_save *save, const char *target, enum ss_finding finding, const char *detail)
@@ -188,10 +195,13 @@ static void set_record(struct ss_save *save, enum ss_draft_state state, enum ss_
     save->record.state = state;
     save->record.reason = reason;
     snprintf(save->record.detail, sizeof save->record.detail, "%s", detail);
+    bool committed = save->committed;
     save->committed = false;
     record = save->record;
     pthread_mutex_unlock(&save->state);
     int r = ss_draft_write(atomic_load(&save->draft), &record);
+    if (r == 0 && committed) /* rare enough to wait for, wherever we are: a crash must not publish it */
+        r = fsync(atomic_load(&save->draft)) < 0 ? -errno : 0;
     if (r < 0)
         ss_log(LOG_ERR, "%s: the record of draft %s could not be written: %s", record.target, save->draft_name,
                strerrordesc_np(-r));
@@ -339,8 +349,8 @@ static bool never_began(struct ss_save *save, const struct ss_handle *handle)
     struct stat st;
     int draft = atomic_load(&save->draft);
 
-    return !handle->close_seen && save->writers == 0 && save->writer_count == 0 && save->verdict == SS_CLEAN &&
-           draft >= 0 && fstat(draft, &st) == 0 && st.st_size == 0;
+    return !handle->close_seen && !save->closed_once && save->writers == 0 && save->writer_count == 0 &&
+           save->verdict == SS_CLEAN && draft >= 0 && fstat(draft, &st) == 0 && st.st_size == 0;
 }
 
 static void forget(struct ss_fs *fs, uint32_t index, struct ss_save *save)
@@ -393,7 +403,10 @@ static void judge_mapper(struct ss_save *save)
 
     pthread_mutex_lock(&save->state);
     pid_t pid = save->last_closer;
+    bool mapped = save->closed_changes != atomic_load(&save->changes);
     pthread_mutex_unlock(&save->state);
+    if (!mapped)
+        return; /* only the slow part was left out at that FLUSH */
     ss_proc_closing(pid, &how);
     if (how.finding == SS_CLEAN)
         return;
@@ -452,19 +465,22 @@ static int resume(struct ss_fs *fs, struct ss_save *save)
     return -ESTALE;
 }
 
-bool ss_judge_revive(struct ss_fs *fs, uint32_t index)
+bool ss_judge_join(struct ss_fs *fs, uint32_t index, pid_t tid)
 {
     struct ss_save *save = ss_save_at(fs, index);
 
     ss_save_claim(save);
     pthread_mutex_lock(&save->state);
-    bool interrupted = save->status == SS_SAVE_INTERRUPTED, dead = save->verdict != SS_CLEAN;
+    enum ss_save_status status = save->status;
+    bool dead = save->verdict != SS_CLEAN;
     pthread_mutex_unlock(&save->state);
-    bool revived = !interrupted || (!dead && resume(fs, save) == 0);
-    if (interrupted && revived)
+    bool joins = status == SS_SAVE_OPEN || (status == SS_SAVE_INTERRUPTED && !dead && resume(fs, save) == 0);
+    if (joins && status == SS_SAVE_INTERRUPTED)
         set_status(save, SS_SAVE_OPEN);
+    if (joins)
+        ss_save_expect(fs, save, tid);
     ss_save_yield(save);
-    return revived;
+    return joins;
 }
 
 static int open_for_writing(struct ss_fs *fs, uint32_t index, struct ss_save *save, bool truncates)
@@ -495,7 +511,8 @@ int ss_judge_open(struct ss_fs *fs, uint32_t index, pid_t tid, bool writes, bool
     ss_save_claim(save);
     int r = writes ? open_for_writing(fs, index, save, truncates) : 0;
     pthread_mutex_lock(&save->state);
-    ss_save_expected_came(save, tid);
+    if (writes)
+        ss_save_expected_came(save, tid);
     if (r == 0) {
         save->opened = true;
         save->handles++;
@@ -504,6 +521,8 @@ int ss_judge_open(struct ss_fs *fs, uint32_t index, pid_t tid, bool writes, bool
     }
     pthread_mutex_unlock(&save->state);
     ss_save_yield(save);
+    if (r == 0 && writes)
+        ss_save_withdraw(fs, index, tid);
     return r;
 }
 

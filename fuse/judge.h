@@ -10,9 +10,10 @@
  */
 int ss_judge_open(struct ss_fs *fs, uint32_t index, pid_t tid, bool writes, bool truncates);
 
-/* A further open for writing is on its way to the save. One that was interrupted by failed writes is taken up again;
- * false when it was spoilt for good or taken away: its name then needs a new save. Claims the save. */
-bool ss_judge_revive(struct ss_fs *fs, uint32_t index);
+/* A further open for writing, by thread tid, is on its way to the save: it is expected from now on. A save that was
+ * interrupted by failed writes is taken up again; false when it is over, spoilt for good or taken away: its name then
+ * needs a new save. Claims the save. */
+bool ss_judge_join(struct ss_fs *fs, uint32_t index, pid_t tid);
 
 /* FLUSH: thread tid closes a descriptor of handle. Returns what close() is to return, 0 or -errno. Blocks as long as
  * the disk needs. */

@@ -115,11 +115,10 @@ static void end_thread(struct loop *loop, int error, bool was_idle)
     loop->left = pthread_self();
     loop->threads--;
     loop->idle -= was_idle;
-    if (error) {
+    if (error == -ENODEV || loop->threads == 0)
         loop->over = true;
-        if (error != -ENODEV && loop->error == 0)
-            loop->error = error;
-    }
+    if (error && error != -ENODEV && loop->error == 0)
+        loop->error = error;
     pthread_cond_broadcast(&loop->ended);
     pthread_mutex_unlock(&loop->lock);
     if (join)

@@ -71,6 +71,12 @@ int ss_save_entry(struct ss_fs *fs, uint32_t index, bool must_be_linked, struct 
  * -errno. */
 int ss_announce_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content, int own);
 
+/* For writing, an image's own node will not do: everybody shares it. So the family gets a save of the name, and ESTALE
+ * makes the kernel walk the path again, under the same identity, to the save's node. The caller never sees the error.
+ * Always returns an error: -ESTALE, or what is wrong. The second is for a save's node whose save is over. */
+int ss_redirect(struct ss_fs *fs, uint32_t dir, const char *name, bool trusts_content, pid_t tid, int own);
+int ss_redirect_save(struct ss_fs *fs, struct ss_save *save, bool trusts_content, pid_t tid);
+
 /* Attributes of a node as they are now. */
 int ss_node_stat(struct ss_fs *fs, struct ss_node *node, struct stat *st);
 double ss_attr_timeout(const struct ss_node *node);

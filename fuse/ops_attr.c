@@ -66,13 +66,13 @@ static int set_size(struct ss_fs *fs, struct ss_node *node, off_t size, struct f
 
     if (handle && handle->kind == SS_HANDLE_SAVE)
         return handle->writes ? ss_content_truncate(fs, ss_save_at(fs, handle->save), size) : -EBADF;
-    if (node->kind == SS_NODE_SAVE)
-        return truncate_save(fs, node->save, size, tid);
+    if (node->kind == SS_NODE_SAVE) {
+        int r = truncate_save(fs, node->save, size, tid);
+        return r == -ESTALE ? ss_redirect_save(fs, ss_save_at(fs, node->save), size > 0, tid) : r;
+    }
     if (node->kind != SS_NODE_IMAGE)
         return -EINVAL;
-    /* As for an open for writing: to the family's own node, by walking the path again. */
-    int r = ss_announce_save(fs, node->dir, node->name, tid, size > 0, node->fd);
-    return r < 0 ? r : -ESTALE;
+    return ss_redirect(fs, node->dir, node->name, size > 0, tid, node->fd);
 }
 
 static void set_time(struct timespec *time, const struct timespec *value, bool set, bool now)

@@ -9,6 +9,7 @@
 #include "content.h"
 #include "image.h"
 #include "judge.h"
+#include "log.h"
 #include "ops.h"
 #include "core/util.h"
 
@@ -180,7 +181,8 @@ int ss_announce_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid
     uint32_t index = ss_save_find(fs, dir, name, tid);
 
     if (index != SS_NONE) {
-        bool joined = ss_judge_revive(fs, index) && ss_save_expect(ss_save_at(fs, index), tid);
+        /* Over an image that shows again, only a truncation goes on with what failed; an edit is one of the image. */
+        bool joined = !(trusts_content && gave_way(fs, index, ss_node_id(dir), name)) && ss_judge_join(fs, index, tid);
         if (!joined)
             ss_save_unlink(fs, index);
         ss_save_release(fs, index);
@@ -194,6 +196,27 @@ int ss_announce_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid
     if (r == 0)
         ss_save_release(fs, index);
     return r;
+}
+
+int ss_redirect(struct ss_fs *fs, uint32_t dir, const char *name, bool trusts_content, pid_t tid, int own)
+{
+    if (tid <= 0) {
+        ss_log(LOG_WARNING, "%s: a process out of sight (another pid namespace) may not change an image", name);
+        return -EPERM;
+    }
+    int r = ss_announce_save(fs, dir, name, tid, trusts_content, own);
+    return r == 0 || r == -ENOENT ? -ESTALE : r;
+}
+
+int ss_redirect_save(struct ss_fs *fs, struct ss_save *save, bool trusts_content, pid_t tid)
+{
+    char target[NAME_MAX + 1];
+
+    ss_save_place(fs, save, target);
+    pthread_mutex_lock(&fs->tables);
+    uint32_t dir = save->dir;
+    pthread_mutex_unlock(&fs->tables);
+    return ss_redirect(fs, dir, target, trusts_content, tid, -1);
 }
 
 /* Drops the draft that the caller's family has of name. Returns 1 when there is none to drop: the image is meant. */
@@ -252,6 +275,20 @@ static int retarget(struct ss_fs *fs, uint32_t index, int old_dir, fuse_ino_t ne
     return ss_draft_write(draft, &record);
 }
 
+/* The image was renamed: an edit that has changed nothing yet goes with it. */
+static void follow_image(struct ss_fs *fs, uint32_t index, fuse_ino_t newparent, const char *newname)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    ss_save_claim(save);
+    pthread_mutex_lock(&save->state);
+    bool follows = save->status == SS_SAVE_OPEN && atomic_load(&save->draft) < 0;
+    pthread_mutex_unlock(&save->state);
+    if (follows)
+        ss_save_relink(fs, index, ss_node_index(newparent), newname);
+    ss_save_yield(save);
+}
+
 /* Renames the family's draft. Returns 1 when it has changed nothing yet, or is over: then the image is renamed. */
 static int rename_save(struct ss_fs *fs, uint32_t index, fuse_ino_t newparent, const char *newname, unsigned flags)
 {
@@ -270,10 +307,18 @@ static int rename_save(struct ss_fs *fs, uint32_t index, fuse_ino_t newparent, c
         r = -EINVAL;
     else
         r = retarget(fs, index, old_dir, newparent, newname, flags & RENAME_NOREPLACE);
-    if (r == 1 && status == SS_SAVE_OPEN)
-        ss_save_relink(fs, index, ss_node_index(newparent), newname); /* the edit goes with its image */
     ss_save_yield(save);
     return r;
+}
+
+/* What the family was writing under the name is replaced, like any file; what had failed there is kept with its reason.
+ */
+static void replace_save(struct ss_fs *fs, uint32_t index)
+{
+    if (ss_save_failed_for(ss_save_at(fs, index)) >= 0)
+        ss_save_unlink(fs, index);
+    else
+        ss_judge_drop(fs, index);
 }
 
 static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
@@ -296,10 +341,13 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
     if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
         replaced = ss_save_find(fs, ss_node_index(newparent), newname, tid);
     int r = index == SS_NONE ? 1 : rename_save(fs, index, newparent, newname, flags);
-    if (r == 1)
+    if (r == 1) {
         r = renameat2(dir, name, newdir, newname, flags) < 0 ? -errno : 0;
+        if (r == 0 && index != SS_NONE)
+            follow_image(fs, index, newparent, newname);
+    }
     if (r == 0 && replaced != SS_NONE && replaced != index)
-        ss_judge_drop(fs, replaced);
+        replace_save(fs, replaced);
     if (replaced != SS_NONE)
         ss_save_release(fs, replaced);
     if (index != SS_NONE)

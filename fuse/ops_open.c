@@ -7,7 +7,6 @@
 #include "content.h"
 #include "image.h"
 #include "judge.h"
-#include "log.h"
 #include "ops.h"
 
 /* O_TRUNC changes the file even when it is opened for reading. */
@@ -76,6 +75,16 @@ static int create_new(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const
     return r;
 }
 
+/* For tid, is there anything of that name? */
+static bool is_taken(struct ss_fs *fs, int dir, fuse_ino_t parent, const char *name, pid_t tid)
+{
+    uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
+
+    if (index != SS_NONE)
+        ss_save_release(fs, index);
+    return index != SS_NONE || faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int do_create(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                      struct fuse_entry_param *entry, struct fuse_file_info *fi)
 {
@@ -84,15 +93,17 @@ static int do_create(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const 
         return dir;
     if (ss_draft_reserved(name))
         return -EPERM;
-    /* The kernel asks for a creation after a lookup that found nothing. If there is something by now, its permissions
-     * were not checked: announce a save and make the kernel walk the path again (see redirect). */
-    int r = ss_announce_save(fs, ss_node_index(parent), name, fuse_req_ctx(req)->pid, !(fi->flags & O_TRUNC), -1);
-    if (r == -ENOENT && !ss_may_be_replaced(dir, -1))
+    if (!ss_may_be_replaced(dir, -1))
         return -EPERM;
+    /* The kernel asks for a creation after a lookup that found nothing. If there is something by now, its permissions
+     * were not checked: announce a save and make the kernel walk the path again (see ss_redirect). */
+    if (fi->flags & O_EXCL)
+        return is_taken(fs, dir, parent, name, fuse_req_ctx(req)->pid)
+                   ? -EEXIST
+                   : create_new(fs, req, parent, name, mode, entry, fi);
+    int r = ss_announce_save(fs, ss_node_index(parent), name, fuse_req_ctx(req)->pid, !(fi->flags & O_TRUNC), -1);
     if (r == -ENOENT)
         return create_new(fs, req, parent, name, mode, entry, fi);
-    if (fi->flags & O_EXCL)
-        return -EEXIST;
     return r == 0 ? -ESTALE : r;
 }
 
@@ -118,19 +129,6 @@ void ss_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
         undo_open(fs, fi->fh);
         ss_node_forget(fs, entry.ino, 1);
     }
-}
-
-/* For writing, an image's own node will not do: everybody shares it. So the family gets a save of the name, and ESTALE
- * makes the kernel walk the path again, under the same identity, to the save's node. The caller never sees the error.
- */
-static int redirect(struct ss_fs *fs, uint32_t dir, const char *name, int flags, pid_t tid, int own)
-{
-    if (tid <= 0) {
-        ss_log(LOG_WARNING, "%s: a process out of sight (another pid namespace) may not change an image", name);
-        return -EPERM;
-    }
-    int r = ss_announce_save(fs, dir, name, tid, !(flags & O_TRUNC), own);
-    return r < 0 ? r : -ESTALE;
 }
 
 static int open_image(struct ss_fs *fs, struct ss_node *node, uint32_t index, struct fuse_file_info *fi)
@@ -161,26 +159,20 @@ static int do_open(struct ss_fs *fs, fuse_ino_t ino, struct fuse_file_info *fi, 
 {
     pid_t tid = caller->pid;
     struct ss_node *node = ss_node_at(fs, ino);
-    char target[NAME_MAX + 1];
 
     if (!node)
         return -ESTALE;
     if (node->kind == SS_NODE_PLAIN)
         return -EPERM; /* the kernel opens special files itself */
     if (node->kind == SS_NODE_IMAGE && opens_to_change(fi->flags))
-        return redirect(fs, node->dir, node->name, fi->flags, tid, node->fd);
+        return ss_redirect(fs, node->dir, node->name, !(fi->flags & O_TRUNC), tid, node->fd);
     if (node->kind == SS_NODE_IMAGE)
         return open_image(fs, node, ss_node_index(ino), fi);
 
-    struct ss_save *save = ss_save_at(fs, node->save);
     int r = open_save(fs, node->save, fi->flags, fi, tid, caller->uid);
     if (r != -ESTALE)
         return r;
-    ss_save_place(fs, save, target);
-    pthread_mutex_lock(&fs->tables);
-    uint32_t dir = save->dir;
-    pthread_mutex_unlock(&fs->tables);
-    return redirect(fs, dir, target, fi->flags, tid, ss_save_data(save));
+    return ss_redirect_save(fs, ss_save_at(fs, node->save), !(fi->flags & O_TRUNC), tid);
 }
 
 void ss_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -55,7 +55,14 @@ static int write_commitment(struct ss_fs *fs, struct ss_save *save, const struct
     }
     record = save->record;
     pthread_mutex_unlock(&save->state);
-    return commits ? ss_draft_write(atomic_load(&save->draft), &record) : 0;
+    if (!commits)
+        return 0;
+    int r = ss_draft_write(atomic_load(&save->draft), &record);
+    pthread_mutex_lock(&save->state);
+    bool taken_back = !save->committed; /* meanwhile, so perhaps before this was written */
+    record = save->record;
+    pthread_mutex_unlock(&save->state);
+    return taken_back ? ss_draft_write(atomic_load(&save->draft), &record) : r;
 }
 
 /* What is to be found after a crash needs its hidden name to be durable as well. */

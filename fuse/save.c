@@ -66,6 +66,56 @@ static void init_record(struct ss_save *save, uint32_t dir, const char *name, in
     pthread_cond_init(&save->idle, NULL);
 }
 
+/* With tables held: tid's open is on its way to the save. */
+static void add_expected(struct ss_save *save, pid_t tid)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    pthread_mutex_lock(&save->state);
+    for (size_t i = 0; i < SS_SAVE_EXPECTED_MAX; i++) {
+        if (save->expected[i] == 0 || save->expected[i] == tid) {
+            save->expected[i] = tid;
+            save->expected_since = now.tv_sec;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&save->state);
+}
+
+/* With tables held: announced, and nobody has opened it yet. It is not for others to see: its content is only the old
+ * image's. */
+static bool is_announced_only(struct ss_save *save)
+{
+    pthread_mutex_lock(&save->state);
+    bool announced = !save->opened && atomic_load(&save->draft) < 0;
+    pthread_mutex_unlock(&save->state);
+    return announced;
+}
+
+static bool expects(struct ss_save *save, pid_t tid)
+{
+    bool expected = false;
+
+    pthread_mutex_lock(&save->state);
+    for (size_t i = 0; i < SS_SAVE_EXPECTED_MAX; i++)
+        expected |= save->expected[i] == tid;
+    pthread_mutex_unlock(&save->state);
+    return expected;
+}
+
+/* With tables held: a save of the name that another thread of the same process has just announced, or SS_NONE. */
+static uint32_t announced_by(struct ss_fs *fs, uint32_t dir, const char *name, const struct ss_family *family)
+{
+    for (uint32_t i = *bucket(fs, dir, name); i != SS_NONE; i = ss_save_at(fs, i)->next) {
+        struct ss_save *save = ss_save_at(fs, i);
+        if (save->dir == dir && strcmp(save->target, name) == 0 && family->pid > 0 && save->family.pid == family->pid &&
+            save->family.start == family->start && is_announced_only(save))
+            return i;
+    }
+    return SS_NONE;
+}
+
 int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, int base, bool exclusive,
                   uint32_t *index)
 {
@@ -73,6 +123,16 @@ int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, i
 
     ss_family_found(&family, tid); /* reads /proc: before the lock */
     pthread_mutex_lock(&fs->tables);
+    uint32_t same = base >= 0 ? announced_by(fs, dir, name, &family) : SS_NONE;
+    if (same != SS_NONE) {
+        ss_save_ref(fs, same);
+        add_expected(ss_save_at(fs, same), tid);
+        pthread_mutex_unlock(&fs->tables);
+        ss_family_close(&family);
+        close(base);
+        *index = same;
+        return 0;
+    }
     uint32_t taken = ss_pool_take(&fs->saves);
     uint32_t node = taken == SS_NONE ? SS_NONE : ss_node_take_save(fs, taken);
     if (node == SS_NONE) {
@@ -128,19 +188,45 @@ void ss_save_release(struct ss_fs *fs, uint32_t index)
     pthread_mutex_unlock(&fs->tables);
 }
 
+/* With tables held. */
+static void unlink_save(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    if (!save->linked)
+        return;
+    unlink_name(fs, index);
+    save->linked = false;
+    fs->save_count--;
+    fs->finished++;
+    ss_trim_notice(fs);
+    ss_node_unref(fs, save->node);
+    ss_save_unref(fs, index);
+}
+
 void ss_save_unlink(struct ss_fs *fs, uint32_t index)
 {
     pthread_mutex_lock(&fs->tables);
-    struct ss_save *save = ss_save_at(fs, index);
-    if (save->linked) {
-        uint32_t node = save->node;
-        unlink_name(fs, index);
-        save->linked = false;
-        fs->save_count--;
-        fs->finished++;
-        ss_trim_notice(fs);
-        ss_node_unref(fs, node);
-        ss_save_unref(fs, index);
+    unlink_save(fs, index);
+    pthread_mutex_unlock(&fs->tables);
+}
+
+void ss_save_withdraw(struct ss_fs *fs, uint32_t index, pid_t tid)
+{
+    pthread_mutex_lock(&fs->tables);
+    struct ss_save *opened = ss_save_at(fs, index);
+    uint32_t next;
+    for (uint32_t i = *bucket(fs, opened->dir, opened->target); i != SS_NONE; i = next) {
+        struct ss_save *save = ss_save_at(fs, i);
+        next = save->next;
+        if (i == index || save->dir != opened->dir || strcmp(save->target, opened->target) != 0 || !expects(save, tid))
+            continue;
+        pthread_mutex_lock(&save->state);
+        ss_save_expected_came(save, tid);
+        bool unwanted = !save->opened && ss_save_is_idle(save);
+        pthread_mutex_unlock(&save->state);
+        if (unwanted)
+            unlink_save(fs, i);
     }
     pthread_mutex_unlock(&fs->tables);
 }
@@ -209,7 +295,7 @@ uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t ti
         struct ss_save *save = ss_save_at(fs, index);
 
         pthread_mutex_unlock(&fs->tables);
-        bool visible = ss_save_visible_to(fs, save, tid);
+        bool visible = (!is_announced_only(save) || expects(save, tid)) && ss_save_visible_to(fs, save, tid);
         pthread_mutex_lock(&fs->tables);
 
         bool here = save->linked && save->dir == dir && strcmp(save->target, name) == 0;
@@ -259,22 +345,11 @@ void ss_save_yield(struct ss_save *save)
     pthread_mutex_unlock(&save->state);
 }
 
-bool ss_save_expect(struct ss_save *save, pid_t tid)
+void ss_save_expect(struct ss_fs *fs, struct ss_save *save, pid_t tid)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    pthread_mutex_lock(&save->state);
-    bool over = save->status == SS_SAVE_PUBLISHED || save->status == SS_SAVE_DROPPED;
-    for (size_t i = 0; !over && i < SS_SAVE_EXPECTED_MAX; i++) {
-        if (save->expected[i] == 0 || save->expected[i] == tid) {
-            save->expected[i] = tid;
-            save->expected_since = now.tv_sec;
-            break;
-        }
-    }
-    pthread_mutex_unlock(&save->state);
-    return !over;
+    pthread_mutex_lock(&fs->tables);
+    add_expected(save, tid);
+    pthread_mutex_unlock(&fs->tables);
 }
 
 int ss_save_sync_failed(struct ss_save *save, int error)
@@ -348,9 +423,10 @@ static void sweep_one(struct ss_fs *fs, uint32_t index, time_t now)
         ss_save_expected_came(save, 0);
     bool unused = save->handles == 0 && ss_save_is_idle(save);
     bool opened = save->opened;
+    bool unjudged = unused && opened && save->record.state != SS_DRAFT_WAIT;
     pthread_mutex_unlock(&save->state);
 
-    if (late && opened)
+    if (unjudged)
         ss_judge_conclude(fs, index);
     if (unused && opened && !creator_lives)
         ss_judge_abandon(fs, index);
@@ -372,6 +448,7 @@ void ss_save_sweep(struct ss_fs *fs)
             index++;
         if (index >= fs->saves.used) {
             pthread_mutex_unlock(&fs->tables);
+            ss_fs_close_pending(fs);
             return;
         }
         ss_save_ref(fs, index);

@@ -81,6 +81,8 @@ struct ss_save {
     uint32_t handles;                     /* open handles */
     uint32_t writers;                     /* of those, open for writing */
     uint32_t unflushed;      /* of those, written through since their last close of a descriptor, or never closed */
+    bool closed_once;        /* some FLUSH came for a descriptor open for writing */
+    uint64_t closed_changes; /* changes when the last of these came */
     pid_t last_closer;       /* process of the last close for writing, 0 unknown */
     bool exclusive;          /* must not replace */
     enum ss_finding verdict; /* SS_CLEAN, or the first thing that spoilt it */
@@ -99,8 +101,9 @@ struct ss_save {
 
 struct ss_save *ss_save_at(struct ss_fs *fs, uint32_t index);
 
-/* Begins a save of name in directory node dir for the process of tid, linked under its name, with one reference for the
- * caller. base is the image to edit, open for reading, or -1; taken over also on error. Returns 0, -ENFILE, -ENOMEM. */
+/* Begins a save of name in directory node dir for the process of tid (or gives the one that another of its threads has
+ * just announced), linked under its name, with one reference for the caller. base is the image to edit, open for
+ * reading, or -1; taken over also on error. Returns 0, -ENFILE, -ENOMEM. */
 int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, int base, bool exclusive,
                   uint32_t *index);
 
@@ -123,8 +126,11 @@ void ss_save_unlink(struct ss_fs *fs, uint32_t index);
 /* Gives it another name. Claimed by the caller. Takes the tables lock. */
 void ss_save_relink(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *name);
 
-/* Expects the open of thread tid, which is being redirected. False when the save is over: it can not be joined. */
-bool ss_save_expect(struct ss_save *save, pid_t tid);
+/* Expects the open of thread tid, which is being redirected. The save is claimed by the caller and not over. */
+void ss_save_expect(struct ss_fs *fs, struct ss_save *save, pid_t tid);
+
+/* tid has opened the save `index`: other saves of the name need not expect it any more. */
+void ss_save_withdraw(struct ss_fs *fs, uint32_t index, pid_t tid);
 
 /* An fsync failed with error (positive errno): nothing can make up for that. Returns -error. Takes state. */
 int ss_save_sync_failed(struct ss_save *save, int error);
