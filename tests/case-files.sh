@@ -131,6 +131,24 @@ other_ways() { # P7
     check "unlinked, it is set aside" test -n "$(find "$back/deep" -name '.saveseal.*')"
 }
 
+draft_begun() { [ -n "$(find "$back/here" -type f)" ]; }
+
+# Directories may go elsewhere while something is saved in them, drafts too.
+moves() {
+    mkdir "$mnt/here" "$mnt/there"
+    touch "$work/hold"
+    "$TEST_BIN_DIR/writer" "$mnt/here/image" create write:100K "hold:$work/hold" write:1K close &
+    wait_until 10 draft_begun
+    mv "$mnt/here" "$mnt/moved"
+    check "a directory with a draft in it can not be removed" fails_with "not empty" rmdir "$mnt/moved"
+    rm "$work/hold"
+    wait $!
+    equal "but moved: the save goes with it" "$(entry "$mnt/moved" image)" "image sealed intact"
+    "$TEST_BIN_DIR/writer" "$mnt/image" create write:100K rename:there/image write:1K close
+    equal "a draft moved to another directory: the save goes with it" "$(entry "$mnt/there" image)" "image sealed intact"
+    check "and its content" cmp -s "$mnt/there/image" "$mnt/moved/image"
+}
+
 # --- programs that save ---
 
 # saves TEXT FILE SHELLCOMMAND: a command that makes FILE in the current directory from the files in $source.
@@ -301,7 +319,7 @@ mounted_by_user() {
 }
 
 start_daemon
-for part in file_operations programs disk_images protected_attributes reserved_names other_ways; do
+for part in file_operations programs disk_images protected_attributes reserved_names other_ways moves; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done

@@ -39,8 +39,11 @@ cut_power() {
     # shellcheck disable=SC2086  # several
     [ -z "$savers" ] || wait $savers
     savers=
-    umount "$back" && mount -o loop "$work/disk" "$back"
+    umount "$back"
+    wait_until 30 is_off || echo "# somebody else keeps the store mounted: in another mount namespace?"
+    mount -o loop "$work/disk" "$back"
 }
+is_off() { [ -z "$(losetup -j "$work/disk")" ]; }
 
 # A store that forgets nothing would make every check below worthless.
 store_forgets() {
@@ -215,7 +218,10 @@ random_cuts() {
 
 make_versions
 for store in ext4 xfs; do
-    if ! make_store $store; then
+    if ! command -v mkfs.$store >/dev/null && [ "${SAVESEAL_MUST_RUN:-0}" != 1 ]; then
+        echo "# no mkfs.$store"
+        continue
+    elif ! make_store $store; then
         not_ok "$store on a loop device"
         continue
     fi

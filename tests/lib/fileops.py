@@ -182,6 +182,8 @@ def names():
     step("a name too long", put, "n" * 256)
     put("n" * 255, b"long")
     step("the longest name", show, "n" * 255)
+    for odd in b"a b", b"-n", b"\n", b"\x01\x7f", b"\xff\n %=" * 51, "\u00fc".encode() * 127:
+        step("an odd name", lambda: (put(odd, b"odd"), os.unlink(odd)))
     put("e", b"e")
     step("rename NOREPLACE over a file", rename2, "e", "d/x", NOREPLACE)
     step("rename NOREPLACE", rename2, "e", "e2", NOREPLACE)
