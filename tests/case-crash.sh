@@ -184,11 +184,14 @@ judge_other() {
 
 # --- the daemon is told to end ---
 
+at_work() { [ "$(readlink "/proc/$saver/cwd")" = "$mnt" ] || ! kill -0 "$saver" 2>/dev/null; }
+
 # It goes when the last writer has: what is being saved is saved.
 ended_daemons() {
     local i slow=0
     for ((i = 0; i < $(rounds 50); i++)); do
         begin_save
+        wait_until 5 at_work # once the mount is detached nobody new gets in
         random_nap 30
         kill -TERM "$daemon"
         end_save
