@@ -85,9 +85,9 @@ int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool
 int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record);
 
 /* After a crash: what a draft that nobody holds must become. Takes the lock; a PREPARED draft that still agrees with
- * its seal is published, any other that had no verdict yet becomes INTERRUPTED with reason SS_DAEMON_DIED. record tells
- * the caller what it is now. An empty file without a record is removed: -ENOENT.
- * Returns 1 when it was published, 0 when not, -EAGAIN when it is live, -errno. */
+ * its seal is published, any other that had no verdict yet becomes INTERRUPTED with reason SS_DAEMON_DIED,
+ * SS_CLOSED_UNPUBLISHED or SS_FORMAT_INCOMPLETE. record tells the caller what it is now. An empty file without a record
+ * is removed: -ENOENT. Returns 1 when it was published, 0 when not, -EAGAIN when it is live, -errno. */
 int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record);
 
 /* Fills pid, start, boot, host, opened and writer for a process (pid 0: unknown) as of now. start: as ss_proc_start

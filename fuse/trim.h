@@ -6,7 +6,7 @@
 
 #include "fs.h"
 
-/* With tables held: something was added to the tables; asks for a trim when it is time. */
+/* With tables held: the tables changed; asks for a trim when it is time. */
 void ss_trim_notice(struct ss_fs *fs);
 
 /* True once after a trim was asked for. */
