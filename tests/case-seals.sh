@@ -36,24 +36,25 @@ verify_says() { # TEXT FILE EXIT ID
     check "$1: with id $4" grep -q "\"$4\"" <<<"$out"
 }
 
+# Looks through the mount: there, and only there, a close() that returned is in force for whoever looks next.
 good_seals() {
     local size
     for size in 1 4095 4096 4097 524288 3000001; do
         head -c $size /dev/urandom >"$work/data"
         cp "$work/data" "$mnt/s$size"
-        equal "$size bytes: verity-sha256 is what fsverity digest prints" "$(field "$back/s$size" verity-sha256)" \
+        equal "$size bytes: verity-sha256 is what fsverity digest prints" "$(field "$mnt/s$size" verity-sha256)" \
             "$(fsverity digest --compact "$work/data")"
-        equal "$size bytes: header-sha256 is that of the first 4096" "$(field "$back/s$size" header-sha256)" \
+        equal "$size bytes: header-sha256 is that of the first 4096" "$(field "$mnt/s$size" header-sha256)" \
             "$(head -c 4096 "$work/data" | sha256sum | cut -d' ' -f1)"
-        equal "$size bytes: size" "$(field "$back/s$size" size)" $size
+        equal "$size bytes: size" "$(field "$mnt/s$size" size)" $size
     done
     "$TEST_BIN_DIR/writer" "$mnt/vm.save" create save:5K at:92 write:100K close
-    equal "a libvirt image: format" "$(field "$back/vm.save" format)" libvirt
-    equal "a libvirt image: its header is 92 bytes and what they announce" "$(field "$back/vm.save" header)" $((92 + 5120))
+    equal "a libvirt image: format" "$(field "$mnt/vm.save" format)" libvirt
+    equal "a libvirt image: its header is 92 bytes and what they announce" "$(field "$mnt/vm.save" header)" $((92 + 5120))
     : >"$mnt/empty"
-    equal "an empty file has no seal" "$(seal "$back/empty")" ""
+    equal "an empty file has no seal" "$(seal "$mnt/empty")" ""
     cp -a "$mnt/s4097" "$work/copy"
-    equal "cp -a carries the seal along" "$(seal "$work/copy")" "$(seal "$back/s4097")"
+    equal "cp -a carries the seal along" "$(seal "$work/copy")" "$(seal "$mnt/s4097")"
 }
 
 damage() { # NAME ERRNO EXIT ID
