@@ -157,12 +157,27 @@ bool ss_draft_still_named(int dir, const char *name, int fd)
            by_name.st_dev == by_fd.st_dev && by_name.st_ino == by_fd.st_ino;
 }
 
+bool ss_draft_may_replace(int dir, int fd, const char *target)
+{
+    struct stat place, draft, image;
+
+    if (fstatat(dir, "", &place, AT_EMPTY_PATH) < 0 || fstat(fd, &draft) < 0)
+        return false;
+    if (!(place.st_mode & S_ISVTX) || draft.st_uid == 0 || draft.st_uid == place.st_uid)
+        return true;
+    if (fstatat(dir, target, &image, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT;
+    return image.st_uid == draft.st_uid;
+}
+
 int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool exclusive)
 {
     int r;
 
     if (!ss_draft_still_named(dir, name, fd))
         return -ESTALE;
+    if (!ss_draft_may_replace(dir, fd, target))
+        return -EPERM;
     if (exclusive)
         r = rename_exclusive(dir, name, target);
     else
@@ -200,21 +215,6 @@ static bool sealed_and_whole(int fd)
 
     return ss_seal_read(fd, &seal) == 0 && seal.has_verity && ss_seal_check_content(fd, &seal, NULL, &finding) == 0 &&
            finding == SS_INTACT;
-}
-
-/* In a sticky directory nobody may replace what is another's. Whoever owns a draft could have written its record
- * himself, so what the directory's rules forbid him must not be done for him. */
-static bool owner_may_replace(int dir, int fd, const char *target)
-{
-    struct stat place, draft, image;
-
-    if (fstatat(dir, "", &place, AT_EMPTY_PATH) < 0 || fstat(fd, &draft) < 0)
-        return false;
-    if (!(place.st_mode & S_ISVTX) || draft.st_uid == 0 || draft.st_uid == place.st_uid)
-        return true;
-    if (fstatat(dir, target, &image, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT;
-    return image.st_uid == draft.st_uid;
 }
 
 static void set_crash_reason(struct ss_draft_record *record, bool whole)
@@ -260,7 +260,7 @@ int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
         return r;
     /* A PREPARED draft was committed by its writer and lacks only the rename. */
     bool whole = found.state != SS_DRAFT_INTERRUPTED && sealed_and_whole(fd);
-    if (found.state == SS_DRAFT_PREPARED && whole && owner_may_replace(dir, fd, found.target)) {
+    if (found.state == SS_DRAFT_PREPARED && whole && ss_draft_may_replace(dir, fd, found.target)) {
         r = ss_draft_publish(dir, name, fd, found.target, found.exclusive);
         if (r == 0)
             r = ss_draft_sync_dir(dir);

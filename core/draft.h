@@ -75,9 +75,13 @@ int ss_draft_is_live(int fd);
 /* True when name in dir is the very file that fd is open on: it was not taken away or replaced meanwhile. */
 bool ss_draft_still_named(int dir, const char *name, int fd);
 
+/* In a sticky directory nobody may replace what is another's: what its rules forbid the draft's owner must not be done
+ * for him. */
+bool ss_draft_may_replace(int dir, int fd, const char *target);
+
 /* Gives the draft its public name in one rename and takes its record off; the caller syncs the directory when it must
  * be durable. With exclusive an existing name is not replaced: -EEXIST. -ESTALE when name is no longer this
- * draft. fd is the draft's descriptor. */
+ * draft, -EPERM as ss_draft_may_replace says. fd is the draft's descriptor. */
 int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool exclusive);
 
 /* Hides an image that must not be deleted: renames it to a fresh draft name with record (whose target is its name).

@@ -118,6 +118,7 @@ static void note_writer(struct ss_save *save, struct ss_handle *handle, pid_t ti
 {
     struct ss_proc_status status;
 
+    atomic_store(&handle->changed, true);
     if (atomic_load(&handle->flushed)) {
         pthread_mutex_lock(&save->state);
         save->unflushed += atomic_exchange(&handle->flushed, false);
@@ -189,10 +190,11 @@ ssize_t ss_content_write(struct ss_fs *fs, struct ss_save *save, struct ss_handl
     return done > 0 ? (ssize_t)done : r;
 }
 
-int ss_content_truncate(struct ss_fs *fs, struct ss_save *save, off_t size)
+int ss_content_truncate(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, off_t size)
 {
     struct stat st;
 
+    atomic_store(&handle->changed, true);
     int fd = draft_for_change(fs, save, size);
     if (fd < 0) {
         note_failure(save, 0, size > 0 ? size : 1, -fd);

@@ -15,7 +15,7 @@ ssize_t ss_content_write(struct ss_fs *fs, struct ss_save *save, struct ss_handl
                          const void *buf, size_t size, off_t off);
 
 /* May be called with busy claimed. */
-int ss_content_truncate(struct ss_fs *fs, struct ss_save *save, off_t size);
+int ss_content_truncate(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, off_t size);
 
 int ss_content_allocate(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, int mode,
                         off_t off, off_t len);

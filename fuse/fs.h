@@ -50,6 +50,7 @@ struct ss_handle {
     enum ss_finding close_finding;
     int close_number;
 
+    _Atomic bool changed;      /* SAVE: something was written or cut through it, or it was tried */
     _Atomic pid_t last_writer; /* thread of the last WRITE: saves a look into /proc each time */
 };
 

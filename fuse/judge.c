@@ -4,107 +4,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "content.h"
 #include "log.h"
 #include "prepare.h"
-#include "core/proc.h"
-
-/* With state held: the first thing that spoils a save is its verdict. */
-static void spoil(struct ss_save *save, enum ss_finding finding, const char *detail)
-{
-    if (save->verdict != SS_CLEAN)
-        return;
-    save->verdict = finding;
-    snprintf(save->detail, sizeof save->detail, "%s", detail);
-}
-
-static void spoil_by_close(struct ss_save *save, enum ss_finding finding, int number)
-{
-    char detail[SS_DETAIL_MAX];
-
-    if (finding == SS_WRITER_KILLED)
-        snprintf(detail, sizeof detail, "writer killed by signal %d", number);
-    else if (finding == SS_WRITER_EXITED)
-        snprintf(detail, sizeof detail, "writer exited with status %d", number);
-    else
-        snprintf(detail, sizeof detail, "how the writer ended could not be seen");
-    spoil(save, finding, detail);
-}
-
-/* With state held. A process that merely inherited the descriptor may end as it likes; the opener and those who wrote
- * may not. */
-static bool matters(const struct ss_save *save, pid_t tgid)
-{
-    if (tgid == 0 || tgid == save->family.pid || save->writer_count > SS_SAVE_WRITERS_MAX)
-        return true;
-    for (uint32_t i = 0; i < save->writer_count; i++)
-        if (save->writer[i] == tgid)
-            return true;
-    return false;
-}
-
-static bool is_party(struct ss_save *save, pid_t tgid)
-{
-    pthread_mutex_lock(&save->state);
-    bool party = matters(save, tgid);
-    pthread_mutex_unlock(&save->state);
-    return party;
-}
-
-/* A writer that ignores SIGXFSZ sees EFBIG, but the kernel sends us nothing: the only trace is a file that ends exactly
- * at the writer's limit. */
-static bool stopped_at_limit(struct ss_save *save, pid_t pid, uint64_t *size)
-{
-    struct rlimit limit;
-    struct stat st;
-
-    if (pid <= 0 || prlimit(pid, RLIMIT_FSIZE, NULL, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-        return false;
-    if (fstat(atomic_load(&save->draft), &st) < 0 || (uint64_t)st.st_size != limit.rlim_cur)
-        return false;
-    *size = (uint64_t)st.st_size;
-    return true;
-}
-
-/* Notes the close; returns what is known to be wrong by now as -errno for the closer, or 0. */
-static int note_close(struct ss_save *save, struct ss_handle *handle, const struct ss_proc_close *how, bool *last)
-{
-    int r = 0;
-
-    pthread_mutex_lock(&save->state);
-    handle->closer = how->tgid;
-    save->closed_once = true;
-    save->closed_changes = atomic_load(&save->changes);
-    handle->close_seen = true;
-    handle->close_finding = how->finding;
-    handle->close_number = how->number;
-    if (!atomic_exchange(&handle->flushed, true))
-        save->unflushed--;
-    if (how->finding != SS_CLEAN && matters(save, how->tgid))
-        spoil_by_close(save, how->finding, how->number);
-    const struct ss_failure *failure = ss_failures_first(&save->failures);
-    if (failure)
-        r = -failure->error;
-    else if (save->verdict != SS_CLEAN && save->verdict != SS_WRITER_VANISHED)
-        r = -EIO;
-    *last = save->unflushed == 0;
-    pthread_mutex_unlock(&save->state);
-    return r;
-}
-
-/* close() must not return 0 for what will not be published: how the writer ended could not be seen, and the format has
- * no mark of its own that could make up for it. */
-static int unpublishable(struct ss_save *save)
-{
-    pthread_mutex_lock(&save->state);
-    bool lost = save->verdict == SS_WRITER_VANISHED && save->prepared.completion == SS_COMPLETION_NO_MARK;
-    pthread_mutex_unlock(&save->state);
-    return lost ? -EIO : 0;
-}
+#include "verdict.h"
 
 /* What the rename would fail with, as far as it can be known while close() can still return it. */
 static int target_refuses(struct ss_fs *fs, struct ss_save *save)
@@ -115,13 +21,17 @@ static int target_refuses(struct ss_fs *fs, struct ss_save *save)
     int dir = ss_save_place(fs, save, target), r = 0;
     if (fstatat(dir, target, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return 0;
+    bool may_replace = ss_draft_may_replace(dir, atomic_load(&save->draft), target);
     pthread_mutex_lock(&save->state);
     if (S_ISDIR(st.st_mode)) {
-        spoil(save, SS_PUBLISH_FAILED, "there is a directory of that name");
+        ss_verdict_spoil(save, SS_PUBLISH_FAILED, "there is a directory of that name");
         r = -EISDIR;
     } else if (save->exclusive) {
-        spoil(save, SS_NAME_TAKEN, "the name existed when it was closed");
+        ss_verdict_spoil(save, SS_NAME_TAKEN, "the name existed when it was closed");
         r = -EEXIST;
+    } else if (!may_replace) {
+        ss_verdict_spoil(save, SS_PUBLISH_FAILED, "the image of that name is another user's, in a sticky directory");
+        r = -EPERM;
     }
     pthread_mutex_unlock(&save->state);
     return r;
@@ -144,27 +54,27 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
     if (!handle->writes)
         return 0;
     ss_proc_closing(tid, &how);
-    int r = note_close(save, handle, &how, &last);
+    int r = ss_verdict_note_close(save, handle, &how, &last);
     if (atomic_load(&save->draft) < 0 || is_dropped(save))
         return r;
     if (r < 0) {
         ss_content_take_back(save);
         return r;
     }
-    if (how.finding == SS_CLEAN && stopped_at_limit(save, how.tgid, &size)) {
+    if (how.finding == SS_CLEAN && ss_verdict_stopped_at_limit(save, how.tgid, &size)) {
         pthread_mutex_lock(&save->state);
         ss_failures_add(&save->failures, size, size + 1, EFBIG);
         pthread_mutex_unlock(&save->state);
         ss_content_take_back(save);
         return -EFBIG;
     }
-    if (how.exiting && !is_party(save, how.tgid))
+    if (how.exiting && !ss_verdict_is_party(save, how.tgid))
         return 0; /* a child that merely inherited the descriptor; if it was the last holder, RELEASE has it prepared */
     if (!last)
         return 0; /* while others still write, the slow part would be done in vain; the last of them does it */
     r = ss_prepare(fs, save);
     if (r == 0)
-        r = unpublishable(save);
+        r = ss_verdict_unpublishable(save);
     if (r == 0)
         r = target_refuses(fs, save);
     if (r < 0)
@@ -263,36 +173,32 @@ static void publish(struct ss_fs *fs, uint32_t index, struct ss_save *save)
     defer(fs, index, true);
 }
 
-/* What the verdict is as things stand. *stale: it hangs on a preparation that is yet to be made. */
-static enum ss_finding verdict_of(struct ss_save *save, char detail[SS_DETAIL_MAX], bool *stale)
+/* It has changed nothing, so that its draft is nothing but a copy of the image: whatever became of its writer, nothing
+ * is lost with it. A clean save is published all the same: its mode or owner may have been changed. */
+static bool is_mere_copy(struct ss_save *save, enum ss_finding finding)
 {
     pthread_mutex_lock(&save->state);
-    enum ss_finding finding = save->verdict;
-    const struct ss_failure *failure = ss_failures_first(&save->failures);
-    const struct ss_prepared *prepared = &save->prepared;
-    bool current = prepared->valid && prepared->changes == atomic_load(&save->changes);
-
-    snprintf(detail, SS_DETAIL_MAX, "%s", save->detail);
-    if (finding == SS_WRITER_VANISHED && current && prepared->completion == SS_COMPLETION_DONE)
-        finding = SS_CLEAN; /* the format itself vouches for it */
-    if (finding == SS_CLEAN && failure) {
-        finding = SS_WRITE_FAILED;
-        const char *name = strerrorname_np(failure->error);
-        snprintf(detail, SS_DETAIL_MAX, "write failed: %s at offset %llu", name ? name : "error",
-                 (unsigned long long)failure->start);
-    }
-    if (finding == SS_CLEAN && current && prepared->completion == SS_COMPLETION_PARTIAL) {
-        finding = SS_FORMAT_INCOMPLETE;
-        snprintf(detail, SS_DETAIL_MAX, "%s", prepared->why);
-    }
-    if (finding == SS_CLEAN && save->refused && save->refused_changes == atomic_load(&save->changes)) {
-        /* Its writer was told that the save failed: a second try that succeeds must not publish it behind his back. */
-        finding = SS_SYNC_FAILED;
-        snprintf(detail, SS_DETAIL_MAX, "it could not be sealed: %s", strerrordesc_np(save->refused));
-    }
-    *stale = finding == SS_CLEAN && !current;
+    bool untouched = !save->created && atomic_load(&save->changes) == 0 && save->failures.count == 0;
     pthread_mutex_unlock(&save->state);
-    return finding;
+    return untouched && finding != SS_CLEAN;
+}
+
+/* What the record on disk says is "committed", and that must be taken back durably. */
+static bool must_wait(struct ss_save *save, enum ss_finding finding, bool stale)
+{
+    pthread_mutex_lock(&save->state);
+    bool committed = save->committed;
+    pthread_mutex_unlock(&save->state);
+    return stale || (committed && finding != SS_CLEAN);
+}
+
+static void forget(struct ss_fs *fs, uint32_t index, struct ss_save *save)
+{
+    char target[NAME_MAX + 1];
+
+    unlinkat(ss_save_place(fs, save, target), save->draft_name, 0);
+    set_status(save, SS_SAVE_DROPPED);
+    ss_save_unlink(fs, index);
 }
 
 /* The last handle for writing is closed. Claimed by the caller. Returns false when that needs slow work and may not
@@ -303,7 +209,7 @@ static bool conclude(struct ss_fs *fs, uint32_t index, bool slow_allowed)
     char detail[SS_DETAIL_MAX];
     bool stale;
 
-    enum ss_finding finding = verdict_of(save, detail, &stale);
+    enum ss_finding finding = ss_verdict_of(save, detail, &stale);
     if (atomic_load(&save->draft) < 0) {
         set_status(save, SS_SAVE_DROPPED); /* changed nothing, or could not: the old image stays */
         ss_save_unlink(fs, index);
@@ -312,11 +218,15 @@ static bool conclude(struct ss_fs *fs, uint32_t index, bool slow_allowed)
                    detail);
         return true;
     }
-    if (stale && !slow_allowed)
+    if (is_mere_copy(save, finding)) {
+        forget(fs, index, save);
+        return true;
+    }
+    if (!slow_allowed && must_wait(save, finding, stale))
         return false;
     if (stale) {
         int r = ss_prepare(fs, save);
-        finding = verdict_of(save, detail, &stale);
+        finding = ss_verdict_of(save, detail, &stale);
         if (finding == SS_CLEAN && (r < 0 || stale)) {
             finding = SS_SYNC_FAILED;
             snprintf(detail, sizeof detail, "it could not be sealed: %s", strerrordesc_np(r < 0 ? -r : EBUSY));
@@ -333,35 +243,6 @@ static bool conclude(struct ss_fs *fs, uint32_t index, bool slow_allowed)
     return true;
 }
 
-/* With state held: whoever held this descriptor last must have closed it well. */
-static void judge_last_holder(struct ss_save *save, const struct ss_handle *handle)
-{
-    if (!handle->close_seen)
-        spoil_by_close(save, SS_WRITER_VANISHED, 0);
-    else if (handle->close_finding != SS_CLEAN)
-        spoil_by_close(save, handle->close_finding, handle->close_number);
-}
-
-/* A descriptor that nobody ever closed was never anybody's: its process was killed inside open(). If nothing was
- * written either, nothing is lost with the empty draft. With state held. */
-static bool never_began(struct ss_save *save, const struct ss_handle *handle)
-{
-    struct stat st;
-    int draft = atomic_load(&save->draft);
-
-    return !handle->close_seen && !save->closed_once && save->writers == 0 && save->writer_count == 0 &&
-           save->verdict == SS_CLEAN && draft >= 0 && fstat(draft, &st) == 0 && st.st_size == 0;
-}
-
-static void forget(struct ss_fs *fs, uint32_t index, struct ss_save *save)
-{
-    char target[NAME_MAX + 1];
-
-    unlinkat(ss_save_place(fs, save, target), save->draft_name, 0);
-    set_status(save, SS_SAVE_DROPPED);
-    ss_save_unlink(fs, index);
-}
-
 void ss_judge_release(struct ss_fs *fs, uint32_t index, struct ss_handle *handle)
 {
     struct ss_save *save = ss_save_at(fs, index);
@@ -372,9 +253,9 @@ void ss_judge_release(struct ss_fs *fs, uint32_t index, struct ss_handle *handle
     if (handle->writes) {
         save->writers--;
         save->unflushed -= !atomic_load(&handle->flushed);
-        empty = never_began(save, handle);
+        empty = ss_verdict_never_began(save, handle);
         if (!empty)
-            judge_last_holder(save, handle);
+            ss_verdict_note_release(save, handle);
         save->last_closer = handle->closer;
     }
     bool last = handle->writes && ss_save_is_idle(save);
@@ -393,26 +274,6 @@ void ss_judge_release(struct ss_fs *fs, uint32_t index, struct ss_handle *handle
         return;
     }
     ss_save_yield(save);
-}
-
-/* Content changed after the last FLUSH: through a mapping that outlived its descriptor. No FLUSH tells how that
- * process ended, so look at it now. */
-static void judge_mapper(struct ss_save *save)
-{
-    struct ss_proc_close how;
-
-    pthread_mutex_lock(&save->state);
-    pid_t pid = save->last_closer;
-    bool mapped = save->closed_changes != atomic_load(&save->changes);
-    pthread_mutex_unlock(&save->state);
-    if (!mapped)
-        return; /* only the slow part was left out at that FLUSH */
-    ss_proc_closing(pid, &how);
-    if (how.finding == SS_CLEAN)
-        return;
-    pthread_mutex_lock(&save->state);
-    spoil_by_close(save, how.finding, how.number);
-    pthread_mutex_unlock(&save->state);
 }
 
 static void sync_place(struct ss_fs *fs, struct ss_save *save)
@@ -442,7 +303,7 @@ bool ss_judge_deferred(struct ss_fs *fs)
     if (sync_only) {
         sync_place(fs, save);
     } else {
-        judge_mapper(save);
+        ss_verdict_note_mapper(save);
         conclude(fs, index, true);
         ss_save_yield(save);
     }

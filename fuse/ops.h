@@ -65,15 +65,15 @@ int ss_lookup(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid, 
 /* Takes a lookup of a save's node and fills entry. -ENOENT when it lost its name meanwhile and must_be_linked. */
 int ss_save_entry(struct ss_fs *fs, uint32_t index, bool must_be_linked, struct fuse_entry_param *entry);
 
-/* Makes sure that the family of tid has a save of name that can be opened for writing, so that the kernel's second walk
- * (after -ESTALE) finds it. trusts_content: the image's header must agree with its seal. own: a descriptor of what the
- * caller had looked up (O_PATH will do), to be edited when the name is gone by now; -1: then -ENOENT. Returns 0 or
- * -errno. */
-int ss_announce_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content, int own);
+/* Has the family of tid a save of name that can be gone on with? Then its open by tid is expected from now on.
+ * trusts_content: it means to keep what the name holds. */
+bool ss_join_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content);
 
 /* For writing, an image's own node will not do: everybody shares it. So the family gets a save of the name, and ESTALE
  * makes the kernel walk the path again, under the same identity, to the save's node. The caller never sees the error.
- * Always returns an error: -ESTALE, or what is wrong. The second is for a save's node whose save is over. */
+ * trusts_content: the image's header must agree with its seal. own: a descriptor of what the caller had looked up
+ * (O_PATH will do), to be edited when the name is gone by now, or -1. Always returns an error: -ESTALE, or what is
+ * wrong. The second is for a save's node whose save is over. */
 int ss_redirect(struct ss_fs *fs, uint32_t dir, const char *name, bool trusts_content, pid_t tid, int own);
 int ss_redirect_save(struct ss_fs *fs, struct ss_save *save, bool trusts_content, pid_t tid);
 

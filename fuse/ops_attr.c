@@ -51,7 +51,7 @@ static int truncate_save(struct ss_fs *fs, uint32_t index, off_t size, pid_t tid
     int r = ss_judge_open(fs, index, tid, true, false);
     if (r == 0) {
         handle->writes = true;
-        r = ss_content_truncate(fs, save, size);
+        r = ss_content_truncate(fs, save, handle, size);
         int closed = ss_judge_flush(fs, save, handle, tid);
         ss_judge_release(fs, index, handle);
         r = r < 0 ? r : closed;
@@ -65,7 +65,7 @@ static int set_size(struct ss_fs *fs, struct ss_node *node, off_t size, struct f
     struct ss_handle *handle = fi ? ss_handle_at(fs, fi->fh) : NULL;
 
     if (handle && handle->kind == SS_HANDLE_SAVE)
-        return handle->writes ? ss_content_truncate(fs, ss_save_at(fs, handle->save), size) : -EBADF;
+        return handle->writes ? ss_content_truncate(fs, ss_save_at(fs, handle->save), handle, size) : -EBADF;
     if (node->kind == SS_NODE_SAVE) {
         int r = truncate_save(fs, node->save, size, tid);
         return r == -ESTALE ? ss_redirect_save(fs, ss_save_at(fs, node->save), size > 0, tid) : r;
@@ -147,47 +147,35 @@ static bool ours(const char *name)
 }
 
 /* Copying tools bring their source's seal along, or want to take off one that their source does not have. What stands
- * is what Saveseal found itself; so for the seal they are let pass and nothing happens. Returns 0 or a positive errno.
- */
+ * is what Saveseal found itself; so for the seal they are let pass and nothing happens. Returns 0 or -errno. */
 static int change_ours(const char *name)
 {
-    return strcmp(name, SS_SEAL_XATTR) == 0 ? 0 : EPERM;
+    return strcmp(name, SS_SEAL_XATTR) == 0 ? 0 : -EPERM;
+}
+
+/* Sets the attribute, or removes it when value is NULL. */
+static int change_xattr(struct ss_fs *fs, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
+{
+    struct ss_node *node = ss_node_at(fs, ino);
+    char path[64];
+
+    if (!node)
+        return -ESTALE;
+    if (ours(name))
+        return change_ours(name);
+    node_path(fs, node, path);
+    int r = value ? setxattr(path, name, value, size, flags) : removexattr(path, name);
+    return r < 0 ? -errno : 0;
 }
 
 void ss_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
-    struct ss_fs *fs = ss_fs(req);
-    struct ss_node *node = ss_node_at(fs, ino);
-    char path[64];
-    int r = 0;
-
-    if (!node) {
-        r = ESTALE;
-    } else if (ours(name)) {
-        r = change_ours(name);
-    } else {
-        node_path(fs, node, path);
-        r = setxattr(path, name, value, size, flags) < 0 ? errno : 0;
-    }
-    fuse_reply_err(req, r);
+    fuse_reply_err(req, -change_xattr(ss_fs(req), ino, name, value, size, flags));
 }
 
 void ss_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    struct ss_fs *fs = ss_fs(req);
-    struct ss_node *node = ss_node_at(fs, ino);
-    char path[64];
-    int r = 0;
-
-    if (!node) {
-        r = ESTALE;
-    } else if (ours(name)) {
-        r = change_ours(name);
-    } else {
-        node_path(fs, node, path);
-        r = removexattr(path, name) < 0 ? errno : 0;
-    }
-    fuse_reply_err(req, r);
+    fuse_reply_err(req, -change_xattr(ss_fs(req), ino, name, NULL, 0, 0));
 }
 
 static ssize_t read_xattr(struct ss_fs *fs, const struct ss_node *node, const char *name, char *value, size_t size)

@@ -176,19 +176,28 @@ static int base_or_own(struct ss_fs *fs, uint32_t dir, const char *name, bool tr
     return base < 0 ? -errno : base;
 }
 
-int ss_announce_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content, int own)
+bool ss_join_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content)
 {
     uint32_t index = ss_save_find(fs, dir, name, tid);
 
-    if (index != SS_NONE) {
-        /* Over an image that shows again, only a truncation goes on with what failed; an edit is one of the image. */
-        bool joined = !(trusts_content && gave_way(fs, index, ss_node_id(dir), name)) && ss_judge_join(fs, index, tid);
-        if (!joined)
-            ss_save_unlink(fs, index);
-        ss_save_release(fs, index);
-        if (joined)
-            return 0;
-    }
+    if (index == SS_NONE)
+        return false;
+    /* Over an image that shows again, only a truncation goes on with what failed; an edit is one of the image. */
+    bool joined = !(trusts_content && gave_way(fs, index, ss_node_id(dir), name)) && ss_judge_join(fs, index, tid);
+    if (!joined)
+        ss_save_unlink(fs, index);
+    ss_save_release(fs, index);
+    return joined;
+}
+
+/* Makes sure that the family of tid has a save of name that can be opened for writing, so that the kernel's second walk
+ * (after -ESTALE) finds it. own: see ss_redirect. */
+static int announce(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content, int own)
+{
+    uint32_t index;
+
+    if (ss_join_save(fs, dir, name, tid, trusts_content))
+        return 0;
     int base = base_or_own(fs, dir, name, trusts_content, own);
     if (base < 0)
         return base;
@@ -204,7 +213,7 @@ int ss_redirect(struct ss_fs *fs, uint32_t dir, const char *name, bool trusts_co
         ss_log(LOG_WARNING, "%s: a process out of sight (another pid namespace) may not change an image", name);
         return -EPERM;
     }
-    int r = ss_announce_save(fs, dir, name, tid, trusts_content, own);
+    int r = announce(fs, dir, name, tid, trusts_content, own);
     return r == 0 || r == -ENOENT ? -ESTALE : r;
 }
 
@@ -216,7 +225,7 @@ int ss_redirect_save(struct ss_fs *fs, struct ss_save *save, bool trusts_content
     pthread_mutex_lock(&fs->tables);
     uint32_t dir = save->dir;
     pthread_mutex_unlock(&fs->tables);
-    return ss_redirect(fs, dir, target, trusts_content, tid, -1);
+    return ss_redirect(fs, dir, target, trusts_content, tid, trusts_content ? -1 : ss_save_data(save));
 }
 
 /* Drops the draft that the caller's family has of name. Returns 1 when there is none to drop: the image is meant. */

@@ -44,7 +44,7 @@ static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_fi
     ss_handle_at(fs, handle)->writes = writes;
     fi->fh = handle;
     if (flags & O_TRUNC)
-        r = ss_content_truncate(fs, save, 0);
+        r = ss_content_truncate(fs, save, ss_handle_at(fs, handle), 0);
     if (r == 0 && (flags & O_TRUNC) && uid != 0)
         drop_set_id(ss_save_data(save));
     if (r < 0) {
@@ -95,16 +95,15 @@ static int do_create(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const 
         return -EPERM;
     if (!ss_may_be_replaced(dir, -1))
         return -EPERM;
-    /* The kernel asks for a creation after a lookup that found nothing. If there is something by now, its permissions
-     * were not checked: announce a save and make the kernel walk the path again (see ss_redirect). */
+    /* The kernel asks for a creation after a lookup that found nothing. An image that others have published since does
+     * not matter, this save began before; one of the family's own is gone on with, on a second walk (see ss_redirect).
+     */
+    pid_t tid = fuse_req_ctx(req)->pid;
     if (fi->flags & O_EXCL)
-        return is_taken(fs, dir, parent, name, fuse_req_ctx(req)->pid)
-                   ? -EEXIST
-                   : create_new(fs, req, parent, name, mode, entry, fi);
-    int r = ss_announce_save(fs, ss_node_index(parent), name, fuse_req_ctx(req)->pid, !(fi->flags & O_TRUNC), -1);
-    if (r == -ENOENT)
-        return create_new(fs, req, parent, name, mode, entry, fi);
-    return r == 0 ? -ESTALE : r;
+        return is_taken(fs, dir, parent, name, tid) ? -EEXIST : create_new(fs, req, parent, name, mode, entry, fi);
+    if (ss_join_save(fs, ss_node_index(parent), name, tid, !(fi->flags & O_TRUNC)))
+        return -ESTALE;
+    return create_new(fs, req, parent, name, mode, entry, fi);
 }
 
 /* The kernel's request was given up before the answer came: nobody will ever release the handle. */

@@ -106,8 +106,7 @@ static int prepare_changed(struct ss_fs *fs, struct ss_save *save, uint64_t chan
 
     if (fstat(fd, &st) < 0)
         return -errno;
-    prepared.size = (uint64_t)st.st_size;
-    r = ss_format_probe_fd(fd, prepared.size, &probe);
+    r = ss_format_probe_fd(fd, (uint64_t)st.st_size, &probe);
     if (r < 0)
         return r;
     prepared.completion = probe.completion;
@@ -115,7 +114,7 @@ static int prepare_changed(struct ss_fs *fs, struct ss_save *save, uint64_t chan
     if (st.st_size == 0)
         r = ss_seal_remove(fd); /* an empty file is published unsealed: there is nothing to vouch for */
     else if (probe.completion != SS_COMPLETION_PARTIAL)
-        r = seal_draft(fs, save, prepared.size, &probe);
+        r = seal_draft(fs, save, (uint64_t)st.st_size, &probe);
     if (r < 0)
         return r;
 

@@ -39,7 +39,6 @@ struct ss_prepared {
     uint64_t changes;
     enum ss_completion completion;
     char why[128]; /* for a PARTIAL completion */
-    uint64_t size;
 };
 
 struct ss_save {

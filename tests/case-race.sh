@@ -36,6 +36,19 @@ crowd() {
     check "every image is whole" all_whole
 }
 
+# Threads are killed by exec wherever they are, also inside open(): nothing of that spoils what is closed well.
+exec_race() {
+    local name racers=
+    for name in 1 2 3 4; do
+        timeout 120 "$TEST_BIN_DIR/execrace" "$mnt/exec$name" "$(rounds 100)" &
+        racers+=" $!"
+    done
+    # shellcheck disable=SC2086  # several
+    check "threads that open while one calls exec: they end" wait $racers
+    check "and all their saves are judged" wait_until 10 none_open
+    equal "and none is spoilt" "$(entries "$mnt" | grep -c '^exec.* draft ')" 0
+}
+none_open() { ! entries "$mnt" | grep -q '^exec.* draft writing'; }
 
 all_intact() { "$SAVESEAL" verify "$mnt"/crowd.* >"$work/verified"; }
 all_whole() {
@@ -56,6 +69,7 @@ sealed_only overwritten
 race_says "an outsider on a half-written name" outsider outsider "$(rounds 400)"
 race_says "two threads of one process on one name" siblings siblings "$(rounds 3000)"
 sealed_only siblings
+exec_race
 crowd
 check "the daemon gives back its descriptors" wait_until 20 few_descriptors
 check "unmounting ends the daemon with status 0" stop_daemon

@@ -439,6 +439,26 @@ foreign_writer() {
     start_daemon
 }
 
+# Where nobody may replace another's file, a draft that began before the other's image came does not do it either.
+sticky() {
+    local as="setpriv --clear-groups --regid 65534 --reuid"
+    fresh_name
+    mkdir -m 1777 "$mnt/sticky"
+    chmod 711 "$work"
+    touch "$hold"
+    $as 65534 "$writer" "$mnt/sticky/$name" create write:100K "hold:$hold" close >"$work/said" &
+    held=$!
+    listing=$mnt/sticky
+    check "sticky directory: being written" wait_until 10 state_is "draft writing draft-in-progress"
+    equal "sticky directory: another user's save" "$($as 1 "$writer" "$mnt/sticky/$name" create write:50K close)" ""
+    go_on
+    equal "sticky directory: the slower one's close() says so" "$said" "close: EPERM"
+    check "sticky directory: the faster one stays" state_like "image sealed intact"$'\n'"draft interrupted publish-failed *"
+    equal "sticky directory: and is its owner's" "$(stat -c %u "$mnt/sticky/$name")" 1
+    "$SAVESEAL" discard --force "$back"/sticky/.saveseal.* >/dev/null
+    listing=$mnt
+}
+
 # --- the store fails ---
 
 # A tmpfs in which $ballast takes all but a little room.
@@ -451,6 +471,8 @@ small_store() {
 leave_room() { # BYTES
     fallocate -l "$(($(stat -f -c '%a * %S' "$back") - $1))" "$ballast"
 }
+
+refused() { ! "$@" 2>/dev/null; }
 
 # full TEXT published|PATTERN SAID STEP...: in a store that has room for 400 KiB.
 full() {
@@ -488,6 +510,10 @@ no_space() {
         create write:512K close "remove:$ballast" create write:512K close
     fresh_name
     rm -f "$ballast"
+    put_old
+    check "a change that the store does not know fails" refused fallocate -z -l 4096 "$mnt/$name"
+    report "and leaves the image as it was, and no copy" "$(not_published "$old")"
+    fresh_name
     leave_room 400*1024
     head -c 800K /dev/urandom >"$work/big"
     cp "$work/big" "$mnt/$name" 2>/dev/null
@@ -564,7 +590,7 @@ head -c 90K /dev/urandom >"$work/b"
 shopt -s extglob
 start_daemon
 for part in explicit_closes ends threads children descriptors_sent shells mappings marks waiting_state empty_file \
-    unchanged_edit edits exclusive own_names limits namespaces foreign_writer all_listed no_space sync_errors; do
+    unchanged_edit edits exclusive sticky own_names limits namespaces foreign_writer all_listed no_space sync_errors; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done

@@ -1,0 +1,41 @@
+/* What is to be thought of a save: how its descriptors were closed, what failed, what its format says. Only looks and
+ * remembers; judge.c acts on it. Thread-safe; where it says "with state held", the caller holds save.state. */
+#ifndef SAVESEAL_FUSE_VERDICT_H
+#define SAVESEAL_FUSE_VERDICT_H
+
+#include "save.h"
+#include "core/proc.h"
+
+/* With state held. The first thing that spoils a save is its verdict. */
+void ss_verdict_spoil(struct ss_save *save, enum ss_finding finding, const char *detail);
+
+/* Notes how a descriptor of handle is being closed. *last: all others are closed, too. Returns what is known to be
+ * wrong by now as -errno for the closer, or 0. */
+int ss_verdict_note_close(struct ss_save *save, struct ss_handle *handle, const struct ss_proc_close *how, bool *last);
+
+/* With state held, at RELEASE: whoever held this descriptor last must have closed it well. */
+void ss_verdict_note_release(struct ss_save *save, const struct ss_handle *handle);
+
+/* With state held: the handle that is being released is all there ever was of the save, and it never reached its
+ * process, which was killed inside open(). Nothing is lost with the empty draft. */
+bool ss_verdict_never_began(struct ss_save *save, const struct ss_handle *handle);
+
+/* Content changed after the last FLUSH: through a mapping that outlived its descriptor. No FLUSH tells how that process
+ * ended, so looks at it now. Reads /proc. */
+void ss_verdict_note_mapper(struct ss_save *save);
+
+/* Does it matter how that process ends? It opened the save or wrote to it, or can't be told (0). */
+bool ss_verdict_is_party(struct ss_save *save, pid_t tgid);
+
+/* A writer that ignores SIGXFSZ sees EFBIG, but the kernel sends us nothing: the only trace is a file that ends exactly
+ * at the writer's limit. *size, bytes: that limit. */
+bool ss_verdict_stopped_at_limit(struct ss_save *save, pid_t pid, uint64_t *size);
+
+/* close() must not return 0 for what will not be published: how the writer ended could not be seen, and the format has
+ * no mark of its own that could make up for it. Returns 0 or -EIO. */
+int ss_verdict_unpublishable(struct ss_save *save);
+
+/* The verdict as things stand. *stale: it hangs on a preparation that is yet to be made. */
+enum ss_finding ss_verdict_of(struct ss_save *save, char detail[SS_DETAIL_MAX], bool *stale);
+
+#endif
