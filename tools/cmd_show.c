@@ -170,9 +170,7 @@ static enum ss_class show_image(const char *path, bool json)
         print_field("record:", line);
         return SS_CLASS_INTACT;
     }
-    json_t *object = json_line_object();
-    json_line_text(object, "path", path);
-    json_line_text(object, "kind", "image");
+    json_t *object = json_line_file(path, "image");
     if (open)
         json_line_number(object, "size", size);
     if (sealed)
@@ -217,10 +215,8 @@ static void print_draft(const char *path, const struct draft_view *view)
 
 static void print_draft_json(const char *path, const struct draft_view *view)
 {
-    json_t *object = json_line_object();
+    json_t *object = json_line_file(path, "draft");
 
-    json_line_text(object, "path", path);
-    json_line_text(object, "kind", "draft");
     json_line_text(object, "id", view->entry->id);
     json_line_text(object, "state", ss_state_name(view->entry->state));
     json_line_text(object, "reason", ss_finding_text(view->entry->finding)->id);
@@ -241,9 +237,7 @@ static enum ss_class fail_draft(const char *path, const struct judgement *why, b
 {
     if (!json)
         return report_judgement(path, why);
-    json_t *object = json_line_object();
-    json_line_text(object, "path", path);
-    json_line_text(object, "kind", "draft");
+    json_t *object = json_line_file(path, "draft");
     json_line_judgement(object, why);
     json_line_print(object);
     return ss_finding_text(why->finding)->class;

@@ -96,10 +96,8 @@ static void check_image(const char *path, bool quick, struct result *result)
 
 static void print_json(const char *path, const struct result *result)
 {
-    json_t *object = json_line_object();
+    json_t *object = json_line_file(path, result->draft ? "draft" : "image");
 
-    json_line_text(object, "path", path);
-    json_line_text(object, "kind", result->draft ? "draft" : "image");
     json_line_judgement(object, &result->why);
     json_line_number(object, "size", result->size);
     if (result->why.finding == SS_INTACT)

@@ -36,21 +36,24 @@ static int note_draft(void *context, const struct ss_scan_entry *entry)
     return 0;
 }
 
-int draftfile_find(int dir, const char *target, struct draftfile_search *found)
+int draftfile_find(const char *path, struct draftfile_search *found)
 {
-    *found = (struct draftfile_search){.target = target};
-    return ss_scan(dir, note_draft, found);
+    PLACE_AUTO_CLOSE struct place place = PLACE_NONE;
+
+    *found = (struct draftfile_search){0};
+    int r = place_of(path, &place, found->target);
+    if (r == 0)
+        r = place.hidden;
+    return r < 0 ? r : ss_scan(place.dir, note_draft, found);
 }
 
 /* For somebody who gave the public name where a draft is wanted. */
 static void judge_public_name(const char *path, struct judgement *why)
 {
-    PLACE_AUTO_CLOSE struct place place = PLACE_NONE;
     struct draftfile_search found;
-    char name[NAME_MAX + 1];
 
     judge(why, SS_NOT_A_DRAFT, "%s", "");
-    if (place_of(path, &place, name) < 0 || place.hidden || draftfile_find(place.dir, name, &found) < 0)
+    if (draftfile_find(path, &found) < 0)
         return;
     if (found.interrupted == 1) {
         SS_AUTO_FREE char *sibling = place_sibling(path, found.name);

@@ -52,14 +52,14 @@ const char *draftfile_record_error(int error);
 
 /* The drafts of one public name. */
 struct draftfile_search {
-    const char *target;
+    char target[NAME_MAX + 1];
     unsigned live;           /* being written or waiting */
     enum ss_finding finding; /* of a live one */
     unsigned interrupted;
     char name[SS_DRAFT_NAME_SIZE]; /* of an interrupted one */
 };
 
-/* Looks for the drafts of target in dir. Returns 0 or -errno. */
-int draftfile_find(int dir, const char *target, struct draftfile_search *found);
+/* Looks for the drafts of the image that path names. Returns 0 or -errno. */
+int draftfile_find(const char *path, struct draftfile_search *found);
 
 #endif

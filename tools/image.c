@@ -25,12 +25,10 @@ static void judge_kind(mode_t mode, struct judgement *why)
 /* A name that is not there may be one that is being saved for the first time. */
 static void judge_absent(const char *path, struct judgement *why)
 {
-    PLACE_AUTO_CLOSE struct place place = PLACE_NONE;
     struct draftfile_search found;
-    char name[NAME_MAX + 1];
 
     judge(why, SS_NOT_FOUND, "%s", "");
-    if (place_of(path, &place, name) < 0 || place.hidden || draftfile_find(place.dir, name, &found) < 0)
+    if (draftfile_find(path, &found) < 0)
         return;
     if (found.live) {
         judge(why, found.finding, "%s", "");

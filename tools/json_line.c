@@ -59,6 +59,15 @@ void json_line_text(json_t *object, const char *key, const char *bytes)
         put_hex(object, key, bytes);
 }
 
+json_t *json_line_file(const char *path, const char *kind)
+{
+    json_t *object = json_line_object();
+
+    json_line_text(object, "path", path);
+    json_line_text(object, "kind", kind);
+    return object;
+}
+
 void json_line_number(json_t *object, const char *key, uint64_t value)
 {
     /* No file is that long; a number that someone wrote by hand into an attribute may be. */

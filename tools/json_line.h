@@ -14,6 +14,9 @@
 
 json_t *json_line_object(void);
 
+/* An object that begins with the file that it is about: "image" or "draft". */
+json_t *json_line_file(const char *path, const char *kind);
+
 void json_line_text(json_t *object, const char *key, const char *bytes);
 void json_line_number(json_t *object, const char *key, uint64_t value);
 void json_line_signed(json_t *object, const char *key, int64_t value);

@@ -9,38 +9,18 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/digest.h"
 #include "core/util.h"
+#include "file.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 #define UNIT (UINT64_C(128) * 4096) /* data below one block of hashes */
 #define WINDOW (128 * UNIT)         /* data below one block of those */
-
-/* An empty file without a name. */
-static int temp_file(void)
-{
-    const char *dir = getenv("TMPDIR");
-    char path[512];
-
-    snprintf(path, sizeof path, "%s/saveseal-digest-XXXXXX", dir ? dir : "/tmp");
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(unlink(path), 0);
-    return fd;
-}
-
-static void put(int fd, const void *bytes, size_t len, uint64_t at)
-{
-    size_t done;
-
-    assert_int_equal(ss_pwrite_full(fd, bytes, len, (off_t)at, &done), 0);
-}
 
 /* A file of bytes that repeat nowhere: the known answers below are of these. */
 static int generated_file(uint64_t size)

@@ -8,13 +8,12 @@
 #include <endian.h>
 #include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/format.h"
 #include "core/util.h"
+#include "file.h"
 
 #define LIBVIRT_LEN 92
 
@@ -230,19 +229,12 @@ static void test_names(void **state)
 static void test_descriptor(void **state)
 {
     (void)state;
-    const char *dir = getenv("TMPDIR");
-    char path[512];
+    SS_AUTO_CLOSE int fd = temp_file();
     unsigned char head[LIBVIRT_LEN];
     struct ss_format_probe result;
-    size_t done;
-
-    snprintf(path, sizeof path, "%s/saveseal-format-XXXXXX", dir ? dir : "/tmp");
-    SS_AUTO_CLOSE int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(unlink(path), 0);
 
     make_libvirt(head, "LibvirtQemudSave", 2, 5000, 0, false);
-    assert_int_equal(ss_pwrite_full(fd, head, sizeof head, 0, &done), 0);
+    put(fd, head, sizeof head, 0);
     assert_int_equal(ftruncate(fd, 6000), 0);
     assert_int_equal(ss_format_probe_fd(fd, 6000, &result), 0);
     assert_probe(&result, SS_FORMAT_LIBVIRT, SS_COMPLETION_DONE, 5092);

@@ -3,7 +3,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/proc.h"
+#include "file.h"
 
 static void own_status(void **state)
 {
@@ -96,16 +96,14 @@ static void a_living_task_closes_explicitly(void **state)
 
 static void holds_a_descriptor(void **state)
 {
-    char path[] = "/tmp/saveseal-proc.XXXXXX";
     struct stat st;
 
     (void)state;
-    int fd = mkstemp(path);
+    int fd = temp_file();
     assert_int_equal(fstat(fd, &st), 0);
     assert_true(ss_proc_holds(getpid(), st.st_dev, st.st_ino));
     assert_false(ss_proc_holds(getpid(), st.st_dev + 1, st.st_ino));
     close(fd);
-    unlink(path);
     assert_false(ss_proc_holds(getpid(), st.st_dev, st.st_ino));
 }
 

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -15,6 +14,7 @@
 
 #include "core/seal.h"
 #include "core/util.h"
+#include "file.h"
 
 #define HEX_A "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 #define HEX_B "3d248ca542a24fc62d1c43b916eae5016878e2533c88238480b26128a1f1af95"
@@ -201,26 +201,6 @@ static void test_encode_refuses(void **state)
 }
 
 /* ---- on files ---- */
-
-/* An empty file without a name. */
-static int temp_file(void)
-{
-    const char *dir = getenv("TMPDIR");
-    char path[512];
-
-    snprintf(path, sizeof path, "%s/saveseal-seal-XXXXXX", dir ? dir : "/tmp");
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(unlink(path), 0);
-    return fd;
-}
-
-static void put(int fd, const void *bytes, size_t len, uint64_t at)
-{
-    size_t done;
-
-    assert_int_equal(ss_pwrite_full(fd, bytes, len, (off_t)at, &done), 0);
-}
 
 static void test_xattr(void **state)
 {
