@@ -67,15 +67,15 @@ odd_names() {
 }
 
 refusals() {
-    fails "no backing directory" "$work/none" "$bin/savesealfs" "$work/none" "$mnt"
-    fails "no mount point" "$work/none" "$bin/savesealfs" "$back" "$work/none"
+    fails "no backing directory" "$work/none: No such file" "$bin/savesealfs" "$work/none" "$mnt"
+    fails "no mount point" "$work/none: No such file" "$bin/savesealfs" "$back" "$work/none"
     : >"$work/file"
-    fails "a mount point that is a file" "$work/file" "$bin/savesealfs" "$back" "$work/file"
-    fails "a backing directory that is a file" "$work/file" "$bin/savesealfs" "$work/file" "$mnt"
+    fails "a mount point that is a file" "$work/file: Not a directory" "$bin/savesealfs" "$back" "$work/file"
+    fails "a backing directory that is a file" "$work/file: Not a directory" "$bin/savesealfs" "$work/file" "$mnt"
     fails "an unknown option" nonsense "$bin/savesealfs" -o nonsense "$back" "$mnt"
     fails "an unknown flag" --nonsense "$bin/savesealfs" --nonsense "$back" "$mnt"
-    fails "an unknown digest" digest=md5 "$bin/savesealfs" -o digest=md5 "$back" "$mnt"
-    fails "only one directory" MOUNT "$bin/savesealfs" "$back"
+    fails "an unknown digest" "digest=md5: must be full or header" "$bin/savesealfs" -o digest=md5 "$back" "$mnt"
+    fails "only one directory" "BACKING and MOUNT are wanted" "$bin/savesealfs" "$back"
     fails "three directories" "$work/third" "$bin/savesealfs" "$back" "$mnt" "$work/third"
     fails "the same in the foreground" nonsense "$bin/savesealfs" -f -o nonsense "$back" "$mnt"
 }
@@ -97,9 +97,16 @@ from_fstab() {
         launch mount -t fuse.savesealfs "$back" "$mnt" -o "$options"
         equal "mount -o $options" "$? $(cat "$work/said")" "0 "
         check "works" usable
+        equal "is listed" "$(findmnt -n -o FSTYPE,SOURCE -M "$mnt")" "fuse.savesealfs $back"
         check "umount" umount "$mnt"
         check "ends it" has_ended
     done
+    echo image >"$back/image"
+    launch mount -t fuse.savesealfs "$back" "$mnt" -o ro
+    equal "mount -o ro shows what is there" "$(cat "$mnt/image")" image
+    refused "and is read-only" "Read-only file system" bash -c "echo x >'$mnt/new'"
+    umount "$mnt"
+    has_ended
     fails "mount with an unknown option" nonsense mount -t fuse.savesealfs "$back" "$mnt" -o nonsense
     launch mount -t fuse.savesealfs "$back" "$mnt" -o noexec
     cp /bin/true "$mnt/program"
@@ -120,6 +127,11 @@ over_itself() {
     refused "a second one on top" "savesealfs" "$bin/savesealfs" "$back" "$mnt"
     check "unmounting ends it" stop_daemon
     equal "and what was saved is there" "$(cat "$back/later")" after
+    launch "$bin/savesealfs" "$back" "$mnt"
+    equal "in the background as well, what was there is shown" "$? $(cat "$mnt/earlier")" "0 before"
+    check "and it works" usable
+    check "unmounts" umount "$mnt"
+    check "and ends" has_ended
     mnt=$beside
 }
 

@@ -13,12 +13,14 @@ export MANY
 attributes() {
     same "chmod of an image" 'echo a >f; chmod 4751 f; stat -c %a f; chmod u+s,g+w f; chmod 000 f; cat f'
     same "chown of an image" 'echo a >f; chown 65534:100 f; stat -c "%u %g" f; chgrp 0 f; chmod 6755 f; chown 1:1 f; stat -c %a f'
-    same "umask" 'umask 027; echo a >f; mkdir d; umask 0; echo a >g; mkdir e; umask 777; : >h; mkfifo p'
+    same "umask" 'umask 027; echo a >f; mkdir d; umask 0; echo a >g; mkdir e; umask 777; : >h; mkfifo p
+        umask 022; calls attempt i "WRONLY|CREAT" 777; calls attempt j "WRONLY|CREAT" 6755; calls ask mkdir k 0o3777'
     same "fchmod, fchown, fsetxattr, ftruncate of a draft" 'calls descriptor f; calls descriptor f'
     same "the same after it is published" 'calls published f; calls published f'
-    same "truncate" 'truncate -s 100000 f; truncate -s 3 f; echo abc >>f; truncate -s +1000 f; truncate -s 0 f; truncate -s 5 f'
-    same "statfs" 'stat -f -c "%S %b %l" .; echo a >f; stat -f -c "%S %b %l" f'
-    same "access(2)" 'for m in 000 400 020 001 755 644; do : >f$m; chmod $m f$m; done; mkdir -m 711 d
+    same "truncate" 'truncate -s 100000 f; truncate -s 3 f; echo abc >>f; truncate -s +1000 f; truncate -s 0 f; truncate -s 5 f
+        calls ask truncate f -1; calls ask truncate none 1'
+    same "statfs" 'stat -f -c "%s %S %b %l" .; echo a >f; stat -f -c "%s %S %b %l" f'
+    same "access(2)" 'for m in 000 400 020 001 755 644 666; do : >f$m; chmod $m f$m; done; mkdir -m 711 d
         calls access f* d none; as_nobody calls access f* d none d/none'
     same "attributes of special files" 'mkfifo p; ln -s p l; chmod 604 p; chown 7:8 p; chown -h 1:1 l; chown 2:2 l
         setfattr -n user.x -v 1 p; setfattr -h -n trusted.x -v 1 l; getfattr -h -d -m trusted l; setfacl -m u:7:rw p'
@@ -55,6 +57,7 @@ allocation() {
     same "fallocate PUNCH_HOLE" 'seq 50000 >f; sync f; calls allocate f 3 8192 65536; calls allocate f 2 0 9; calls data f'
     same "fallocate ZERO_RANGE" 'seq 50000 >f; calls allocate f 16 5000 70000; calls allocate f 17 280000 90000
         calls allocate f 16 280000 90000'
+    same "fallocate in a draft that is read meanwhile" 'calls holes f; calls holes f'
     same "fallocate with an unknown mode" 'seq 50000 >f; calls allocate f 1024 4096 8192'
     seq 50000 >"$mnt/shift" # FUSE has no way to ask for these
     equal "fallocate INSERT_RANGE" "$(calls allocate "$mnt/shift" 32 4096 8192)" "ENOTSUP 288894"
@@ -70,8 +73,13 @@ extended_attributes() {
         setfattr -x user.one $x; setfattr -x user.none $x; getfattr -n user.none $x; getfattr -d $x | grep -v saveseal; done'
     same "trusted xattrs" 'echo a >f; setfattr -n trusted.x -v 1 f; getfattr -d -m - f | grep -v saveseal
         as_nobody getfattr -d -m trusted f; as_nobody getfattr -n trusted.x f'
+    same "xattr flags" 'echo a >f; for how in 1 1 2; do calls ask setxattr f user.x value $how; done
+        calls ask setxattr f user.none value 2; calls ask getxattr f user.x; calls ask getxattr f user.none'
+    same "security xattrs" 'echo a >f; mkdir -m 777 d; chmod 666 f; setfattr -n security.x -v 1 f; as_nobody bash -c "
+        setfattr -n security.y -v 1 f; setfattr -n security.capability -v 0x01000002$(printf %032d 0 | tr 0 f) d"'
     same "xattrs of another's file" 'echo a >f; as_nobody setfattr -n user.x -v 1 f; as_nobody setfattr -n trusted.x -v 1 f
-        setfattr -n user.y -v 1 f; chmod 600 f; as_nobody getfattr -n user.y f; as_nobody setfattr -x user.y f'
+        setfattr -n user.y -v 1 f; chmod 600 f; as_nobody getfattr -n user.y f; as_nobody setfattr -x user.y f
+        chmod 666 f; as_nobody setfattr -n user.z -v 1 f; as_nobody setfattr -n trusted.x -v 1 f'
     same "file capabilities go when the file is written" 'cp /bin/true f; setcap cap_net_raw+p f; getcap f
         echo x >>f; getcap f; setcap cap_net_raw+p f; echo x | as_nobody tee -a f; chmod 777 f; as_nobody tee f </dev/null; getcap f'
     same "odd sizes" 'echo a >f; setfattr -n user.empty -v "" f; setfattr -n user.$(head -c 300 /dev/zero | tr "\0" n) -v 1 f
@@ -106,20 +114,23 @@ names() {
     same "rename over a directory" 'mkdir d e; : >f; mv -T f d; mv -T d f; mv -T d e; mv e e; mv -T e e/e'
     same "rename NOREPLACE" 'echo 1 >a; echo 2 >b; calls rename a b noreplace; calls rename a c noreplace; mkdir d
         calls rename a d noreplace; calls rename c d noreplace'
-    same "rename EXCHANGE" 'echo 1 >a; seq 9000 >b; mkdir d; calls rename a b exchange; calls rename a c exchange
+    same "rename EXCHANGE" 'echo 1 >a; seq 9000 >b; mkdir d; echo 3 >d/x; calls rename a b exchange; calls rename a c exchange
         calls rename a d exchange; head -c 3 a b d'
     same "symlink and readlink" 'ln -s nowhere l; ln -s l m; readlink l m; cat m; echo a >nowhere; cat m; ln -s . d
         cat d/d/m; ln -s m m; echo b >m; cat nowhere; ln -s "$(head -c 4000 /dev/zero | tr "\0" y)" long; ln -s o o; cat o'
     same "hard link" 'echo a >f; ln f g; ln f g; stat -c %h f; mkdir d; ln f d/h; rm f; cat g d/h; ln d e; ln none x
         chmod 600 g; stat -c %a d/h'
-    same "unlink" 'echo a >f; rm f; rm f; mkdir d; rm d; ln -s f l; rm l; echo b >f; exec 3<f; rm f; cat <&3; echo c >f'
+    same "unlink" 'echo a >f; rm f; rm f; mkdir d; rm d; unlink d; ln -s f l; rm l; calls gone g
+        echo b >f; exec 3<f; rm f; cat <&3; echo c >f'
     same "long and odd names" 'n=$(head -c 255 /dev/zero | tr "\0" n); echo a >$n; echo a >${n}n; echo b >"a
-b"; echo c >"$(printf "\377\\ ")"; echo d >-; echo e >.f; echo g >.saveseal; echo h >.savesea; mv $n x; ls -a | cat -v'
+b"; echo c >"$(printf "\377\\ ")"; echo d >-; echo e >.f; echo g >.saveseal; echo h >.savesea; echo i >.savesealed
+        mv $n x; echo j >"$(printf "\377\n %%=%.0s" {1..51})"; echo k >"$(printf "\303\274%.0s" {1..127})"
+        echo l >"$(printf "\001\177")"; ls -a | cat -v'
     same "open flags" 'echo a >f; mkdir d; ln -s f l; for name in f d l none; do
         for flags in "RDONLY|DIRECTORY" "RDWR|NOFOLLOW" "RDONLY|NOFOLLOW" "WRONLY|CREAT|EXCL" RDWR "RDONLY|TRUNC" \
-            "WRONLY|SYNC" "WRONLY|APPEND|DSYNC" "RDONLY|NOATIME" PATH; do
+            "WRONLY|CREAT" "WRONLY|SYNC" "WRONLY|APPEND|DSYNC" "RDONLY|NOATIME" PATH; do
             echo "$name $flags $(calls attempt $name "$flags")"; done; done'
-    same "numbers in listings" 'mkdir d; echo a >f; ln -s f l; calls inodes; echo b >f; calls inodes'
+    same "numbers and types in listings" 'mkdir d; echo a >f; ln -s f l; mkfifo p; calls inodes; echo b >f; calls inodes'
 }
 
 special_files() {
@@ -134,6 +145,8 @@ directories() {
     same "a directory renamed while a draft in it is open" 'mkdir d; echo x >d/other; calls movedir d e; sha256sum e/image'
     same "the same over an old version" 'mkdir d; echo old >d/image; calls movedir d e; mkdir f; echo old >f/image
         exec 3>>f/image; echo 1 >&3; mv f e/; echo 2 >&3; exec 3>&-; cat e/f/image'
+    same "a draft moved to another directory, also over an old version" 'mkdir d; echo old >d/g; for new in f g; do exec 3>x
+        echo 1 >&3; mv x d/$new; echo 2 >&3; exec 3>&-; cat d/$new; done'
     same "a working directory that is renamed, then removed" 'mkdir d; cd d; mv ../d ../e; echo x >f; ls ../e; rm f
         rmdir ../e; echo y >f; cd ..; ls'
     same "2,000 files, each name once" 'for i in $(seq $MANY); do : >n$i; done; ls | sort | uniq -c | sort -rn | head -n 1
@@ -141,6 +154,27 @@ directories() {
     same "while files are made and removed" 'mkdir d; for i in $(seq $MANY); do : >d/n$i; done; calls listing d n '"$(rounds 40)"
     same "removed while they are listed" 'for i in {1..500}; do : >n$i; done; find . -type f -delete; ls'
     same "types and parents" 'mkdir d; : >f; ln -s f l; mkfifo p; find . -printf "%y %p\n" | sort; cd d; ls -a'
+}
+
+draft_begun() { [ -n "$(find "$back/here" -type f)" ]; }
+
+# Somebody else handles a directory in which a save goes on, or failed.
+directories_with_drafts() {
+    local writer
+    mkdir "$mnt/here"
+    touch "$work/hold"
+    "$TEST_BIN_DIR/writer" "$mnt/here/image" create write:100K "hold:$work/hold" write:1K close &
+    writer=$!
+    check "a save has begun in a directory" wait_until 10 draft_begun
+    check "the directory can be renamed" mv "$mnt/here" "$mnt/there"
+    refused "but not removed" "not empty" rmdir "$mnt/there"
+    rm "$work/hold"
+    wait $writer
+    equal "the save goes with it" "$(entry "$mnt/there" image)" "image sealed intact"
+    rm "$mnt/there/image"
+    timeout 60 "$TEST_BIN_DIR/writer" "$mnt/there/image" create write:100K kill:9 2>/dev/null
+    equal "a directory with an interrupted draft looks empty" "$(find "$mnt/there" -mindepth 1)" ""
+    refused "and can not be removed either" "not empty" rmdir "$mnt/there"
 }
 
 reserved_names() {
@@ -167,15 +201,21 @@ reserved_names() {
 
 # P7
 other_ways() {
-    echo "from elsewhere" >"$back/foreign"
-    equal "a file made in the backing directory is shown as it is" "$(cat "$mnt/foreign")" "from elsewhere"
-    equal "and is unsealed" "$(entry "$mnt" foreign)" "image unsealed unsealed"
-    echo "again" >>"$back/foreign"
-    equal "changed there" "$(cat "$mnt/foreign")" "from elsewhere"$'\n'"again"
-    rm "$back/foreign"
-    refused "removed there" "No such file" cat "$mnt/foreign"
-    seq 5000 >"$back/bigger" && mv "$back/bigger" "$back/other"
-    check "renamed there" cmp -s "$mnt/other" <(seq 5000)
+    mkdir "$back/deep"
+    echo "from elsewhere" >"$back/deep/foreign"
+    equal "a file made in the backing directory is shown as it is" "$(cat "$mnt/deep/foreign")" "from elsewhere"
+    equal "and is unsealed" "$(entry "$mnt/deep" foreign)" "image unsealed unsealed"
+    echo "again" >>"$back/deep/foreign"
+    equal "changed there" "$(cat "$mnt/deep/foreign")" "from elsewhere"$'\n'"again"
+    mv "$back/deep/foreign" "$back/deep/moved"
+    refused "renamed there, it is gone" "No such file" cat "$mnt/deep/foreign"
+    equal "and shows under its new name" "$(cat "$mnt/deep/moved")" "from elsewhere"$'\n'"again"
+    echo saved >"$mnt/deep/moved"
+    check "saved over, it is sealed" intact "$mnt/deep/moved"
+    rm "$back/deep/moved"
+    refused "removed there" "No such file" cat "$mnt/deep/moved"
+    seq 5000 >"$back/other"
+    check "made there" cmp -s "$mnt/other" <(seq 5000)
     seq 7000 >"$back/new" && mv "$back/new" "$back/other"
     check "replaced there" cmp -s "$mnt/other" <(seq 7000)
     cp "$mnt/other" "$back/copy"
@@ -210,20 +250,23 @@ protected_files() {
 
 users() {
     same "a user's files are his" 'mkdir -m 777 d; cd d; umask 022; as_nobody sh -c "echo a >f; mkdir d; ln -s f l; mkfifo p
-        umask 077; echo a >g"; stat -c "%u %g %a %n" *'
+        umask 077; echo a >g; chown 0 f; chgrp 0 f; mknod n c 1 3"; stat -c "%u %g %a %n" *'
     same "another's file" 'echo secret >f; chmod 600 f; echo a >g; chmod 777 .; as_nobody bash -c "cat f; echo x >>f; echo x >f
         echo x >g; echo x >>g; cat g; chmod 777 g; chown 65534 g; chgrp 65534 g; touch g; touch -d @5 g; truncate -s 0 g
-        truncate -s 9 f; ln g h; mv g i; rm -f i f"; ls'
+        truncate -s 9 f; ln g h; ln f h; mv g i; rm -f i f"; ls'
     same "a directory without write permission" 'mkdir d; echo a >d/f; chmod 666 d/f; as_nobody bash -c "echo b >d/f; cat d/f
-        echo c >>d/f; truncate -s 3 d/f; echo a >d/g; rm d/f; mv d/f d/g; mkdir d/d; ln d/f d/g; ln -s x d/l; mkfifo d/p"'
+        echo c >>d/f; truncate -s 3 d/f; echo a >d/g; rm d/f; mv d/f d/g; mkdir d/d; ln d/f d/g; ln -s x d/l; mkfifo d/p
+        echo e 1<>d/f; chmod 777 d/f; chown 65534 d/f; touch d/f; touch -d @5 d/f; setfattr -n user.x -v 1 d/f"'
     same "a directory without search permission" 'mkdir d; echo a >d/f; chmod 666 d/f; chmod 766 d
-        as_nobody bash -c "cat d/f; echo x >d/f; echo x >d/g; ls d; cd d"; chmod 711 d; as_nobody bash -c "cat d/f; ls d; echo x >d/f"'
+        as_nobody bash -c "cat d/f; echo x >d/f; echo x >d/g; ls d; cd d"; chmod 711 d; as_nobody bash -c "cat d/f; ls d; echo x >d/f"
+        chmod 700 d; as_nobody bash -c "cat d/f; echo x >d/f; truncate -s 1 d/f; chmod 777 d/f; touch d/f; mv d/f .; rm d/f"'
     same "a sticky directory" 'mkdir -m 1777 d; echo a >d/f; chmod 666 d/f; as_nobody bash -c "rm -f d/f; mv d/f d/g
         echo b >>d/f; echo c >d/mine; mv d/mine d/f; mv d/mine d/own; rm d/own; cat d/f"
         setpriv --reuid 1 --regid 1 --clear-groups bash -c "echo b >d/his"; as_nobody bash -c "echo x >d/his; rm -f d/his"'
     same "a setgid directory" 'mkdir -m 2777 d; chgrp 100 d; cd d; echo a >f; mkdir d
         as_nobody bash -c "echo a >g; mkdir e; : >x; chmod 2775 x; echo a >e/f; install -m 2775 /dev/null y"
-        as_member 100 bash -c "echo a >h; : >z; chmod 2775 z"; stat -c "%g %a %n" * */*'
+        as_member 100 bash -c "echo a >h; : >z; chmod 2775 z"; as_nobody calls attempt s "WRONLY|CREAT" 2775
+        as_member 100 calls attempt t "WRONLY|CREAT" 2775; as_nobody chmod 6775 x; stat -c "%g %a %n" * */*'
     same "supplementary groups" 'mkdir -m 770 d; chgrp 100 d; echo a >d/f; chmod 660 d/f; chgrp 100 d/f
         as_member 100 bash -c "cat d/f; echo b >>d/f; echo c >d/g; rm d/g; echo d >d/h; chgrp 100 d/h; chgrp 50 d/h"
         as_member 50 bash -c "cat d/f; ls d; echo x >d/f"'
@@ -249,6 +292,9 @@ kept_attributes() {
 acls() {
     same "a default ACL is inherited, the umask ignored" 'setfacl -d -m u::rwx,g::rx,o::---,u:65534:rwx,m::rwx .; umask 077
         echo a >f; mkdir d; echo a >d/f; cp /bin/true t; install -m 751 t i; mkfifo p; for x in f d d/f t i p; do getfacl -nc $x; done'
+    same "in a setgid directory as well; copies keep their own" 'mkdir d; chmod 2770 d; setfacl -m d:u:12:rwx,d:g:13:r-x,d:o::- d
+        cd d; umask 022; echo one >one; cp one two; mkdir dir; echo new >one; setfacl -m u:14:rw two; chmod g-w two
+        echo new >two; cp -a two three; install -m 640 one four; getfacl -n *'
     same "a new version keeps its own ACL" 'echo a >f; setfacl -m u:65534:rw f; setfacl -d -m u:7:rw .; echo b >f
         echo c >>f; truncate -s 1 f; getfacl -nc f; echo a >g; getfacl -nc g'
     same "an ACL grants and denies" 'echo a >f; chmod 600 f; setfacl -m u:65534:rw f
@@ -269,15 +315,21 @@ acls() {
 contents() {
     same "a mapping of a draft" 'calls mapwrite f; sha256sum f; calls mapwrite f; echo old >g; calls mapwrite g'
     same "mappings of an image" 'seq 20000 >f; calls mapread f; head -n 1 f'
+    same "writes with other flags" 'for flag in sync dsync nonblock noatime direct; do
+        seq 300000 | head -c 8K | dd of=$flag bs=4k iflag=fullblock oflag=$flag status=none
+        seq 9999 | head -c 4K | dd of=$flag bs=4k iflag=fullblock oflag=$flag conv=notrunc status=none; done'
     same "O_DIRECT writes" 'seq 300000 | head -c 1M | dd of=f bs=64k iflag=fullblock oflag=direct status=none
         seq 99999 | head -c 36K | dd of=f bs=4k iflag=fullblock seek=11 conv=notrunc oflag=direct status=none'
     same "O_DIRECT reads" 'seq 300000 | head -c 1000000 >f; dd if=f bs=64k iflag=direct status=none | sha256sum
         dd if=f bs=4k skip=7 count=3 iflag=direct status=none | sha256sum; echo x >>f; dd if=f bs=64k iflag=direct status=none | sha256sum'
+    same "O_DIRECT writes and reads of one draft" 'calls direct f; calls direct f'
     same "a program is run" 'cp /bin/echo e; ./e it runs; cp /bin/true e; ./e; chmod 644 e; ./e; chmod 755 e
         printf "#!/bin/sh\necho script\n" >s; chmod 755 s; ./s; cp /usr/bin/id u; chmod 4755 u; as_nobody ./u -u'
     same "a program that is being written can not be run" 'exec 3>e; cat /bin/true >&3; chmod 755 e; try ./e; exec 3>&-; try ./e'
     same "flock and fcntl locks" 'calls lock f; calls lock f; try flock -n f true; exec 3<f; flock -s 3
         flock -n -s f echo shared; try flock -n f true'
+    same "two descriptors of a draft" 'calls twice f; calls twice f'
+    same "copies within the kernel" 'seq 30000 >f; calls copies f g; calls copies f g'
     same "a file copied to itself and its like" 'seq 9000 >f; cat f f >g; cat g >>f; cp f f; cat f >>f; head -c 99 f 1<>g >&1'
     same "one after the other in one descriptor" '(seq 1000; seq 5; bash -c "seq 7") >f; { seq 9; cat f; } >g
         exec 4<>f; read line <&4; echo over >&4; cat <&4 | tail -n 1'
@@ -306,8 +358,8 @@ mapped_reader() {
 }
 
 start_daemon -o dev,suid
-for part in attributes times written_time allocation extended_attributes seals names special_files directories reserved_names \
-    other_ways protected_files users kept_attributes acls contents mapped_reader; do
+for part in attributes times written_time allocation extended_attributes seals names special_files directories directories_with_drafts \
+    reserved_names other_ways protected_files users kept_attributes acls contents mapped_reader; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done

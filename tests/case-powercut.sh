@@ -186,13 +186,25 @@ judge_names() {
             echo "# $name is none of the versions that it may be"
             n=$(cat "$counts/$name")
         fi
-        total=$((total + n - $(cat "$counts/$name.begun")))
         echo "$n" | tee "$counts/$name" >"$counts/$name.begun"
         sealed_whole $name "$n" || bad=$((bad + 1))
     done
     drafts_listed || bad=$((bad + 1))
 }
 
+# Prints how many saves were reported as done in this round.
+done_this_round() {
+    local name sum=0 now
+    for name in image edited vm; do
+        now=$(cat "$counts/$name")
+        # Empty while its saver replaces it.
+        [ -z "$now" ] || sum=$((sum + now - $(cat "$counts/$name.begun")))
+    done
+    echo $sum
+}
+one_was_done() { [ "$(done_this_round)" -gt 0 ]; }
+
+# The moment is random from when the savers have got going: under a sanitizer that takes longer than the moment's whole range.
 random_cuts() {
     local i bad=0 total=0 name
     for name in image edited vm; do
@@ -205,8 +217,10 @@ random_cuts() {
             save_on $name &
             savers+=" $!"
         done
+        wait_until 60 one_was_done || echo "# round $i: no save was done in a minute"
         sleep "$(printf '0.%03d' $((RANDOM % 500)))"
         cut_power
+        total=$((total + $(done_this_round)))
         start_daemon
         judge_names
         discard_drafts

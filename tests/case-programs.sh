@@ -10,8 +10,8 @@ for program in git qemu-img rsync setfacl setfattr; do
     command -v $program >/dev/null || skip "no $program"
 done
 
-# For the commands: the sources of version $V stand in $S/$V.
-export S=$work/source V=1 PYTHON=$python
+# For the commands: the sources of version $V stand in $S/$V, a disk in $D.
+export S=$work/source D=$work/source/disk V=1 PYTHON=$python
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_AUTHOR_DATE='2020-01-01 00:00 +0000'
 export GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a GIT_COMMITTER_DATE='2020-01-01 00:00 +0000'
@@ -41,6 +41,9 @@ make_sources() {
         tar -C "$S/$v" --xattrs --acls -cf "$S/$v/archive.tar" tree
         gzip -n -k "$S/$v/archive.tar"
     done
+    truncate -s 24M "$D"
+    dd if="$S/1/tree/noise" of="$D" bs=64k seek=5 conv=notrunc status=none
+    dd if="$S/2/tree/noise" of="$D" bs=64k seek=200 conv=notrunc status=none
 }
 
 # saves TEXT COMMANDS: into an empty directory, then version 2 over what is there.
@@ -66,6 +69,7 @@ writers() {
     saves "truncate" 'truncate -s ${V}M f; truncate -r f g; truncate -s -1000 f; truncate -s %4096 f'
     saves "fallocate" 'fallocate -l ${V}M f; echo x | dd of=f seek=9 conv=notrunc status=none
         fallocate -d f; fallocate -n -l 9M f'
+    saves "shred" 'cp $S/$V/tree/numbers f; chmod 600 f; shred --random-source=$S/1/tree/sub/sparse -n 1 f'
     saves "install" 'install -m 4751 -o 65534 -g 100 $S/$V/tree/sub/script f; install -d -m 2775 d
         install -D $S/$V/tree/noise d/e/f; install -p $S/$V/tree/noise p; stat -c %Y p'
     saves "python" '$PYTHON -c "
@@ -147,10 +151,6 @@ repositories() {
 }
 
 disk_images() {
-    export D=$S/disk
-    truncate -s 24M "$D"
-    dd if="$S/1/tree/noise" of="$D" bs=64k seek=5 conv=notrunc status=none
-    dd if="$S/2/tree/noise" of="$D" bs=64k seek=200 conv=notrunc status=none
     qemu-img convert -O qcow2 "$D" "$S/disk.qcow2"
     saves "qemu-img convert to raw" 'qemu-img convert -O raw $D r; qemu-img convert -f qcow2 -O raw $S/disk.qcow2 q
         sync r; calls data r; cmp r $D; cmp q $D'
@@ -170,9 +170,22 @@ disk_images() {
         qemu-img compare top base; qemu-img convert -O qcow2 top flat; qemu-img check flat'
 }
 
+# A snapshot has its date in the image, so there is no equal one to compare with.
+snapshots() {
+    local disk=$mnt/snapshots
+    qemu-img convert -O qcow2 "$D" "$disk"
+    check "qemu-img snapshot" qemu-img snapshot -c now "$disk"
+    check "qemu-img resize of an image with a snapshot" qemu-img resize -q "$disk" 32M
+    check "the image is sealed" intact "$disk"
+    check "and a good qcow2" qemu-img check -q "$disk"
+    equal "with its snapshot" "$(qemu-img snapshot -l "$disk" | grep -c ' now ')" 1
+    check "and its content" qemu-img compare -q "$D" "$disk"
+    equal "without a draft" "$(find "$back" -name '.saveseal.*')" ""
+}
+
 make_sources
 start_daemon
-for part in writers filters copies trees repositories disk_images; do
+for part in writers filters copies trees repositories disk_images snapshots; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done

@@ -10,6 +10,7 @@ import sys
 
 libc = ctypes.CDLL(None, use_errno=True)
 SIZE = 65536
+DATA = b"".join(i.to_bytes(4, "big") for i in range(SIZE))  # no two blocks are the same
 
 
 def call(function, *arguments):
@@ -19,15 +20,52 @@ def call(function, *arguments):
     return errno.errorcode[ctypes.get_errno()]
 
 
+def outcome(function, *arguments):
+    """What the function returns, or the name of its error."""
+    try:
+        return function(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+
+
+def ask(function, *arguments):
+    """A function of Python's os; arguments that look like numbers are numbers."""
+
+    def value(text):
+        try:
+            return int(text, 0)
+        except ValueError:
+            return text.encode()
+
+    print(outcome(getattr(os, function), *map(value, arguments)))
+
+
+def digest(what):
+    return hashlib.sha256(what).hexdigest()
+
+
 def rename(old, new, how):
     flags = {"noreplace": 1, "exchange": 2, "whiteout": 4}[how]
     print(call("renameat2", -100, old.encode(), -100, new.encode(), flags))
 
 
+def fallocate(fd, mode, offset, length):
+    return call("fallocate", fd, mode, ctypes.c_long(offset), ctypes.c_long(length))
+
+
 def allocate(name, mode, offset, length):
     """fallocate with the bits of mode; prints what becomes of the size."""
     fd = os.open(name, os.O_RDWR | os.O_CREAT)
-    print(call("fallocate", fd, int(mode), ctypes.c_long(int(offset)), ctypes.c_long(int(length))), os.fstat(fd).st_size)
+    print(fallocate(fd, int(mode), int(offset), int(length)), os.fstat(fd).st_size)
+    os.close(fd)
+
+
+def holes(name):
+    """Allocates, punches and zeroes in an open draft, and reads what that leaves through the same descriptor."""
+    fd = os.open(name, os.O_RDWR | os.O_CREAT)
+    os.pwrite(fd, DATA, 1 << 20)
+    for mode, offset, length in (0, 0, 3 << 20), (1, 3 << 20, 1 << 20), (3, 1 << 20, SIZE), (16, (1 << 20) + SIZE, SIZE):
+        print(fallocate(fd, mode, offset, length), os.fstat(fd).st_size, digest(os.pread(fd, 4 << 20, 0)))
     os.close(fd)
 
 
@@ -57,7 +95,7 @@ def draftdata(name):
     for at in 0, 1 << 20, 3 << 20:
         os.pwrite(fd, b"x" * 4096, at)
     os.fsync(fd)
-    print(segments(fd), hashlib.sha256(os.pread(fd, 6 << 20, 0)).hexdigest())
+    print(segments(fd), digest(os.pread(fd, 6 << 20, 0)))
     os.close(fd)
 
 
@@ -68,6 +106,8 @@ def mapwrite(name):
         memory[100:108] = b"in place"
         memory.flush()
         print(os.pread(fd, 8, 100))
+        os.pwrite(fd, b"out of", 100)
+        print(memory[100:108])
         memory[SIZE - 4 :] = b"last"
     os.close(fd)
 
@@ -79,11 +119,11 @@ def mapread(name):
     shared = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ)
     private = mmap.mmap(fd, size, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
     private[0:3] = b"own"
-    print(hashlib.sha256(shared).hexdigest(), hashlib.sha256(private).hexdigest())
+    print(digest(shared), digest(private))
     with open(name + ".next", "wb") as new:
         new.write(b"new version" * 9000)
     os.rename(name + ".next", name)
-    print(hashlib.sha256(shared).hexdigest(), os.pread(fd, 10, 0), open(name, "rb").read(11))
+    print(digest(shared), os.pread(fd, 10, 0), open(name, "rb").read(11))
 
 
 def mapheld(name):
@@ -93,7 +133,52 @@ def mapheld(name):
     memory[0]
     print("mapped", flush=True)
     sys.stdin.readline()
-    print(hashlib.sha256(memory).hexdigest(), hashlib.sha256(os.pread(fd, SIZE * 16, 0)).hexdigest())
+    print(digest(memory), digest(os.pread(fd, SIZE * 16, 0)))
+
+
+def direct(name):
+    """Writes and reads past the page cache: a draft, then the image."""
+    with mmap.mmap(-1, 2 * SIZE) as buffer:
+        buffer[:] = DATA[: 2 * SIZE]
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+        print(os.write(fd, buffer), os.preadv(fd, [buffer], SIZE), digest(buffer[:SIZE]))
+        os.close(fd)
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECT)
+        print(os.preadv(fd, [buffer], 0), digest(buffer))
+        os.close(fd)
+
+
+def twice(name):
+    """Two descriptors of one draft, the one that was opened last goes on alone."""
+    one = os.open(name, os.O_RDWR | os.O_CREAT)
+    two = os.open(name, os.O_RDWR)
+    os.write(one, b"one ")
+    os.pwrite(two, b"two", 4)
+    print(os.pread(one, 10, 0))
+    for fd in one, two:
+        print(outcome(fcntl.flock, fd, fcntl.LOCK_EX | fcntl.LOCK_NB), outcome(fcntl.lockf, fd, fcntl.LOCK_EX, 1, 100))
+    os.close(one)
+    os.write(two, b"ONE")
+    os.fsync(two)
+    os.close(two)
+
+
+def gone(name):
+    """Goes on with a draft that was removed."""
+    fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    os.write(fd, b"before")
+    os.unlink(name)
+    os.write(fd, b" after")
+    print(os.pread(fd, 20, 0), os.fstat(fd).st_nlink, os.path.exists(name))
+    os.close(fd)
+
+
+def copies(old, new):
+    """Copies within the kernel."""
+    source, to = os.open(old, os.O_RDONLY), os.open(new, os.O_WRONLY | os.O_CREAT)
+    print(os.copy_file_range(source, to, 100000, 5, 0), os.sendfile(to, source, 0, 1000))
+    os.close(source)
+    os.close(to)
 
 
 def goes_on(pipe):
@@ -203,12 +288,7 @@ def movedir(old, new):
 
 
 def device(name):
-    try:
-        with open(name, "wb") as file:
-            file.write(b"x")
-        print("written")
-    except OSError as error:
-        print(errno.errorcode[error.errno])
+    print(outcome(lambda: os.write(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), b"x")))
 
 
 def node(name):
@@ -218,13 +298,10 @@ def node(name):
         file.write(b"made by mknod")
 
 
-def attempt(name, flags):
-    """Opens with the flags named."""
-    try:
-        os.close(os.open(name, sum(getattr(os, "O_" + flag) for flag in flags.split("|")), 0o644))
-        print("opened")
-    except OSError as error:
-        print(errno.errorcode[error.errno])
+def attempt(name, flags, mode="644"):
+    """Opens with the flags named, and closes."""
+    bits = sum(getattr(os, "O_" + flag) for flag in flags.split("|"))
+    print(outcome(lambda: os.close(os.open(name, bits, int(mode, 8)))) or "opened")
 
 
 def published(name):
@@ -233,7 +310,7 @@ def published(name):
     reader = os.open(name, os.O_RDONLY)
     os.write(writer, b"abc" * 1000)
     os.close(writer)
-    print(os.fstat(reader).st_size, os.pread(reader, 3, 0))
+    print(os.fstat(reader).st_size, os.pread(reader, 3, 0), outcome(os.write, reader, b"x"))
     os.fchmod(reader, 0o600)
     os.setxattr(reader, "user.note", b"after")
     os.utime(reader, (5, 6))
@@ -241,8 +318,10 @@ def published(name):
 
 
 def inodes():
-    """The numbers in listings are those that stat tells."""
-    print([entry.inode() == os.lstat(entry.name).st_ino for entry in os.scandir(".")])
+    """The numbers in listings are those that stat tells; the types that listings tell."""
+    for entry in sorted(os.scandir("."), key=lambda entry: entry.name):
+        kinds = entry.is_file(follow_symlinks=False), entry.is_dir(follow_symlinks=False), entry.is_symlink()
+        print(entry.name, entry.inode() == os.lstat(entry.name).st_ino, *kinds)
 
 
 globals()[sys.argv[1]](*sys.argv[2:])
