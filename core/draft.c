@@ -126,14 +126,13 @@ static int create_locked(int dir, mode_t mode, const struct ss_draft_record *rec
 
 int ss_draft_create(int dir, mode_t mode, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE], int *fd)
 {
-    char fresh[SS_DRAFT_NAME_SIZE];
     int r = -EAGAIN;
 
     /* Somebody who recovers the directory may have the lock for a moment. */
     for (int i = 0; r == -EAGAIN && i < NAME_TRIES; i++)
-        r = create_locked(dir, mode, record, fresh, fd);
-    if (r == 0)
-        memcpy(name, fresh, sizeof fresh);
+        r = create_locked(dir, mode, record, name, fd);
+    if (r < 0)
+        name[0] = '\0';
     return r;
 }
 

@@ -62,6 +62,7 @@ int ss_draft_read(int fd, struct ss_draft_record *record);
 int ss_draft_write(int fd, const struct ss_draft_record *record);
 
 /* Creates an empty draft in dir with a fresh random name, takes its lock, writes its record.
+ * name is written before there is a file of it, so that whoever shares that memory can clean up after a crash.
  * *fd is open O_RDWR and close-on-exec and holds the lock until it (and every duplicate) is closed.
  * Ownership and mode are those of a plain creation by the calling thread. On error nothing is left behind. */
 int ss_draft_create(int dir, mode_t mode, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE], int *fd);

@@ -213,6 +213,7 @@ struct mount_line {
     long id;
     unsigned major, minor;
     char path[PATH_MAX];
+    char type[64];
 };
 
 static void unescape(char *text)
@@ -247,6 +248,9 @@ static int find_mount(pid_t pid, bool (*match)(const struct mount_line *, const 
         if (sscanf(line, "%ld %*d %u:%u %*s %4095s", &mount.id, &mount.major, &mount.minor, mount.path) != 4)
             continue;
         unescape(mount.path);
+        const char *rest = strstr(line, " - ");
+        if (!rest || sscanf(rest, " - %63s", mount.type) != 1)
+            mount.type[0] = '\0';
         if (match(&mount, context)) {
             *found = mount;
             r = 0; /* go on: the last one is the topmost */
@@ -275,6 +279,13 @@ int ss_proc_mount_device(const char *path, dev_t *dev)
     if (r == 0)
         *dev = makedev(mount.major, mount.minor);
     return r;
+}
+
+bool ss_proc_is_mount_of(const char *path, const char *type)
+{
+    struct mount_line mount = {0};
+
+    return find_mount(getpid(), match_path, path, &mount) == 0 && strcmp(mount.type, type) == 0;
 }
 
 bool ss_proc_holds(pid_t pid, dev_t dev, uint64_t ino)

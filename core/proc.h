@@ -54,6 +54,9 @@ bool ss_proc_holds(pid_t pid, dev_t dev, uint64_t ino);
  * asks no file system. Returns 0, -ENOENT, or -errno. */
 int ss_proc_mount_device(const char *path, dev_t *dev);
 
+/* True when what is mounted on path is of that type ("fuse.savesealfs"). Asks no file system either. */
+bool ss_proc_is_mount_of(const char *path, const char *type);
+
 /* This host's boot id into buf, "" if it can not be read. */
 void ss_proc_boot_id(char *buf, size_t size);
 

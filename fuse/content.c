@@ -144,15 +144,13 @@ void ss_content_take_back(struct ss_save *save)
     if (!committed)
         return;
     ss_draft_write(draft, &record);
-    /* The descriptor reports a write-back error once only: it must not get lost here. */
-    if (fsync(draft) < 0)
-        ss_save_sync_failed(save, errno);
+    ss_save_sync(save, false);
 }
 
 static void note_failure(struct ss_save *save, off_t start, off_t end, int error)
 {
     pthread_mutex_lock(&save->state);
-    ss_failures_add(&save->failures, (uint64_t)start, (uint64_t)end, error);
+    ss_save_add_failure(save, (uint64_t)start, (uint64_t)end, error);
     pthread_mutex_unlock(&save->state);
     ss_content_take_back(save);
 }
@@ -163,8 +161,8 @@ static void note_success(struct ss_save *save, off_t start, off_t end)
 {
     atomic_fetch_add(&save->changes, 1);
     pthread_mutex_lock(&save->state);
-    if (save->failures.count && end > start)
-        ss_failures_resolve(&save->failures, (uint64_t)start, (uint64_t)end);
+    if (ss_save_failures(save)->count && end > start)
+        ss_save_resolve_failure(save, (uint64_t)start, (uint64_t)end);
     pthread_mutex_unlock(&save->state);
     ss_content_take_back(save);
 }
@@ -253,11 +251,5 @@ ssize_t ss_content_copy(struct ss_fs *fs, struct ss_save *save, struct ss_handle
 
 int ss_content_sync(struct ss_save *save, bool data_only)
 {
-    int fd = atomic_load(&save->draft);
-
-    if (fd < 0)
-        return 0;
-    if ((data_only ? fdatasync(fd) : fsync(fd)) == 0)
-        return 0;
-    return ss_save_sync_failed(save, errno);
+    return atomic_load(&save->draft) < 0 ? 0 : ss_save_sync(save, data_only);
 }

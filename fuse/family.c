@@ -89,6 +89,6 @@ bool ss_family_includes(const struct ss_fs *fs, const struct ss_family *family, 
     if (family->pid > 0 && ss_family_creator_lives(family) &&
         (who.tgid == family->pid || descends_from(family->pid, who) || is_forking_parent(family, who.tgid)))
         return true;
-    dev_t device = atomic_load(&fs->device);
+    dev_t device = atomic_load(&fs->shared->device);
     return is_saver(fs, who.tgid) || (ino && device && ss_proc_holds(who.tgid, device, ino));
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
@@ -10,11 +11,14 @@
 #include <unistd.h>
 
 #include "core/proc.h"
+#include "core/util.h"
 #include "judge.h"
 #include "ops.h"
 #include "save.h"
 
 #define NODE_BUCKETS (SS_MAX_NODES / 4)
+#define SHARED_SPACE (((sizeof(struct ss_shared) - 1) / 4096 + 1) * 4096)
+#define LAYOUT_VERSION 1         /* to be raised when a field changes its meaning and not its place */
 #define FUSECTL_MAGIC 0x65735543 /* FUSE_CTL_SUPER_MAGIC of Linux fs/fuse/control.c */
 
 static int create_root(struct ss_fs *fs, int backing_fd)
@@ -30,32 +34,84 @@ static int create_root(struct ss_fs *fs, int backing_fd)
     return ss_node_lookup(fs, fd, &st, SS_NONE, "", &index); /* the first record: FUSE_ROOT_ID; never forgotten */
 }
 
-int ss_fs_create(struct ss_fs *fs, int backing_fd)
+uint64_t ss_fs_layout(void)
 {
-    size_t buckets = NODE_BUCKETS * sizeof(uint32_t);
-    size_t size = ss_pool_space(sizeof(struct ss_node), SS_MAX_NODES) +
-                  ss_pool_space(sizeof(struct ss_handle), SS_MAX_HANDLES) +
-                  ss_pool_space(sizeof(struct ss_save), SS_MAX_SAVES) + buckets;
-    size_t offset = 0;
+    const uint64_t facts[] = {
+        LAYOUT_VERSION,         sizeof(struct ss_shared), sizeof(struct ss_node), sizeof(struct ss_handle),
+        sizeof(struct ss_save), sizeof(struct ss_slot),   SS_MAX_NODES,           SS_MAX_HANDLES,
+        SS_MAX_SAVES,           SS_SLOT_BUFFER_SIZE,
+    };
+    uint64_t hash = 0xcbf29ce484222325u;
 
-    int r = ss_arena_create(&fs->arena, size);
+    for (size_t i = 0; i < SS_ARRAY_SIZE(facts); i++)
+        hash = (hash ^ facts[i]) * 0x100000001b3u;
+    return hash;
+}
+
+static size_t arena_size(void)
+{
+    return SHARED_SPACE + ss_pool_space(sizeof(struct ss_node), SS_MAX_NODES) +
+           ss_pool_space(sizeof(struct ss_handle), SS_MAX_HANDLES) +
+           ss_pool_space(sizeof(struct ss_save), SS_MAX_SAVES) + SS_SLOTS_MAX * SS_SLOT_BUFFER_SIZE;
+}
+
+/* Everything that is not in the arena, and where in the arena things are. */
+static int lay_out(struct ss_fs *fs)
+{
+    size_t offset = SHARED_SPACE;
+
+    fs->shared = (struct ss_shared *)(void *)fs->arena.memory;
+    int r =
+        ss_pool_init(&fs->nodes, &fs->arena, &offset, sizeof(struct ss_node), SS_MAX_NODES, &fs->shared->nodes_used);
+    if (r == 0)
+        r = ss_pool_init(&fs->handles, &fs->arena, &offset, sizeof(struct ss_handle), SS_MAX_HANDLES,
+                         &fs->shared->handles_used);
+    if (r == 0)
+        r = ss_pool_init(&fs->saves, &fs->arena, &offset, sizeof(struct ss_save), SS_MAX_SAVES,
+                         &fs->shared->saves_used);
+    fs->requests = fs->arena.memory + offset;
+    fs->node_buckets = malloc(NODE_BUCKETS * sizeof(uint32_t));
+    if (r == 0 && !fs->node_buckets)
+        r = -ENOMEM;
     if (r < 0)
         return r;
-    ss_pool_init(&fs->nodes, &fs->arena, &offset, sizeof(struct ss_node), SS_MAX_NODES);
-    ss_pool_init(&fs->handles, &fs->arena, &offset, sizeof(struct ss_handle), SS_MAX_HANDLES);
-    ss_pool_init(&fs->saves, &fs->arena, &offset, sizeof(struct ss_save), SS_MAX_SAVES);
-    fs->node_buckets = (uint32_t *)(void *)(fs->arena.memory + offset);
-    memset(fs->node_buckets, 0xff, buckets);
+    memset(fs->node_buckets, 0xff, NODE_BUCKETS * sizeof(uint32_t));
     memset(fs->save_buckets, 0xff, sizeof fs->save_buckets);
     fs->deferred = SS_NONE;
-    fs->root = backing_fd;
-    pthread_mutex_init(&fs->tables, NULL);
+    return -pthread_mutex_init(&fs->tables, NULL);
+}
+
+int ss_fs_create(struct ss_fs *fs, int backing_fd)
+{
+    int r = ss_arena_create(&fs->arena, arena_size());
+    if (r == 0)
+        r = lay_out(fs);
+    if (r < 0)
+        return r;
+    fs->root = fs->shared->root = backing_fd;
+    fs->shared->layout = ss_fs_layout();
     return create_root(fs, backing_fd);
+}
+
+int ss_fs_attach(struct ss_fs *fs, int fd)
+{
+    int r = ss_arena_attach(&fs->arena, fd, arena_size());
+    if (r == 0)
+        r = lay_out(fs);
+    if (r == 0 && fs->shared->layout != ss_fs_layout())
+        r = -EPROTONOSUPPORT;
+    if (r == 0)
+        fs->root = fs->shared->root;
+    return r == -EINVAL ? -EPROTONOSUPPORT : r;
 }
 
 void ss_fs_destroy(struct ss_fs *fs)
 {
     pthread_mutex_destroy(&fs->tables);
+    free(fs->node_buckets);
+    ss_pool_destroy(&fs->nodes);
+    ss_pool_destroy(&fs->handles);
+    ss_pool_destroy(&fs->saves);
     ss_arena_destroy(&fs->arena);
     close(fs->root);
 }
@@ -66,10 +122,12 @@ uint32_t ss_handle_take(struct ss_fs *fs, enum ss_handle_kind kind, int fd, uint
     uint32_t index = ss_pool_take(&fs->handles);
     if (index != SS_NONE) {
         struct ss_handle *handle = ss_pool_at(&fs->handles, index);
-        handle->kind = kind;
+        handle->generation = atomic_fetch_add(&fs->shared->generation, 1);
         handle->fd = fd;
         handle->node = node;
         handle->save = save;
+        atomic_store(&handle->kind, kind);
+        ss_slot_note_handle(index);
         ss_node_ref(fs, node);
         if (save != SS_NONE)
             ss_save_ref(fs, save);
@@ -80,20 +138,47 @@ uint32_t ss_handle_take(struct ss_fs *fs, enum ss_handle_kind kind, int fd, uint
 
 struct ss_handle *ss_handle_at(struct ss_fs *fs, uint64_t fh)
 {
-    return (struct ss_handle *)(void *)(fs->handles.base + fh * fs->handles.record_size);
+    return (struct ss_handle *)(void *)(fs->handles.base + (uint32_t)fh * fs->handles.record_size);
+}
+
+uint64_t ss_handle_fh(struct ss_fs *fs, uint32_t index)
+{
+    return (uint64_t)ss_handle_at(fs, index)->generation << 32 | index;
+}
+
+bool ss_handle_is_open(struct ss_fs *fs, uint64_t fh)
+{
+    const struct ss_handle *handle = ss_pool_at(&fs->handles, (uint32_t)fh);
+    return handle && atomic_load(&handle->kind) != SS_HANDLE_FREE && handle->generation == fh >> 32;
 }
 
 void ss_handle_give(struct ss_fs *fs, uint32_t index)
 {
     pthread_mutex_lock(&fs->tables);
     struct ss_handle *handle = ss_handle_at(fs, index);
+    ss_slot_drop_handle(index);
+    atomic_store(&handle->kind, SS_HANDLE_FREE);
     ss_fs_close_later(fs, handle->fd);
     ss_node_unref(fs, handle->node);
     if (handle->save != SS_NONE)
         ss_save_unref(fs, handle->save);
-    handle->kind = SS_HANDLE_FREE;
     ss_pool_give(&fs->handles, index);
     pthread_mutex_unlock(&fs->tables);
+}
+
+void ss_handle_rebuild(struct ss_fs *fs)
+{
+    for (uint32_t i = 0; i < *fs->handles.used; i++) {
+        const struct ss_handle *handle = ss_handle_at(fs, i);
+        if (handle->kind == SS_HANDLE_FREE)
+            ss_pool_give(&fs->handles, i);
+        if (handle->kind != SS_HANDLE_SAVE)
+            continue;
+        struct ss_save *save = ss_save_at(fs, handle->save);
+        save->handles++;
+        save->writers += handle->writes;
+        save->unflushed += handle->writes && !handle->flushed;
+    }
 }
 
 void ss_fs_close_later(struct ss_fs *fs, int fd)
@@ -137,7 +222,7 @@ static bool is_listed(const struct ss_fs *fs, dev_t device)
 static bool mount_is_gone(const struct ss_fs *fs)
 {
     const struct timespec pause = {.tv_nsec = 10000000};
-    dev_t device = atomic_load(&fs->device);
+    dev_t device = atomic_load(&fs->shared->device);
 
     for (int i = 0; device && i < 200; i++) {
         if (!is_listed(fs, device))
@@ -151,7 +236,7 @@ void ss_fs_release_rest(struct ss_fs *fs)
 {
     if (!mount_is_gone(fs))
         return;
-    for (uint32_t i = 0; i < fs->handles.used; i++) {
+    for (uint32_t i = 0; i < *fs->handles.used; i++) {
         struct ss_handle *handle = ss_handle_at(fs, i);
         if (handle->kind == SS_HANDLE_SAVE)
             ss_judge_release(fs, handle->save, handle);

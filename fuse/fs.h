@@ -17,6 +17,7 @@
 #define FUSE_USE_VERSION 314
 
 #include <fuse3/fuse_lowlevel.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -25,6 +26,7 @@
 #include "arena.h"
 #include "core/finding.h"
 #include "node.h"
+#include "slot.h"
 
 #define SS_MAX_NODES (1u << 20)
 #define SS_MAX_HANDLES (1u << 17)
@@ -32,16 +34,19 @@
 #define SS_SAVE_BUCKETS (1u << 10)
 #define SS_SAVERS_MAX 16
 #define SS_CLOSING_MAX 256u
+#define SS_INIT_MAX 512u
+#define SS_KEPT_MAX 64u
 
 enum ss_handle_kind { SS_HANDLE_FREE, SS_HANDLE_IMAGE, SS_HANDLE_SAVE, SS_HANDLE_DIR };
 
-/* An open file or directory. fi->fh is its index. */
+/* An open file or directory. fi->fh is its generation and index, see ss_handle_fh. */
 struct ss_handle {
-    enum ss_handle_kind kind;
-    int fd;        /* IMAGE, DIR: own descriptor; SAVE: -1, the save has them */
-    uint32_t node; /* holds a reference */
-    uint32_t save; /* SAVE: holds a reference; else SS_NONE */
-    bool writes;   /* SAVE: opened for writing */
+    _Atomic enum ss_handle_kind kind; /* written last when it is taken, first when it is given back */
+    uint32_t generation;              /* in fi->fh, too: tells a handle from a later one of the same index */
+    int fd;                           /* IMAGE, DIR: own descriptor; SAVE: -1, the save has them */
+    uint32_t node;                    /* holds a reference */
+    uint32_t save;                    /* SAVE: holds a reference; else SS_NONE */
+    bool writes;                      /* SAVE: opened for writing */
 
     /* SAVE, guarded by save.state; close_*: how its last FLUSH came about */
     _Atomic bool flushed; /* FLUSHed and not written through since; changes under state, may be read without */
@@ -56,22 +61,56 @@ struct ss_handle {
 
 struct ss_save;
 
+/* What a worker leaves to its successor, at the beginning of the arena; the tables follow. */
+struct ss_shared {
+    uint64_t layout; /* see ss_fs_layout */
+
+    /* Set by the keeper before there is a worker. */
+    int root;    /* descriptor of the backing directory */
+    int session; /* of /dev/fuse */
+    int log;     /* of the system log's socket, -1 none */
+
+    uint32_t nodes_used, handles_used, saves_used; /* of the pools, guarded by tables */
+    _Atomic uint32_t generation;                   /* of the handle that was taken last */
+    _Atomic bool ready;                            /* the mount works, and whoever started it has been told */
+    _Atomic dev_t device;                          /* of the mount; 0 until known */
+    _Atomic uint64_t served; /* requests answered: a worker that dies without any makes no progress */
+    _Atomic uint32_t restarts;
+    _Atomic uint32_t upgrades;
+    _Atomic uint32_t refusals; /* upgrades that were not possible */
+    bool own_fault;            /* the last worker died by a signal that programs send themselves */
+
+    _Atomic uint32_t init_len; /* the kernel's first request; 0: it has not come yet */
+    char init[SS_INIT_MAX];
+
+    uint32_t kept_count; /* descriptors that were open before the tables, and are not for a worker to close */
+    int kept[SS_KEPT_MAX];
+    char backing[PATH_MAX], mount[PATH_MAX]; /* absolute */
+
+    struct ss_slot slots[SS_SLOTS_MAX];
+};
+
 struct ss_fs {
     /* Set before threads are started, read-only afterwards. */
     int root;            /* O_PATH descriptor of the backing directory */
-    const char *backing; /* its path, for messages */
-    const char *mount;   /* absolute */
+    const char *backing; /* its path, for messages; in shared, like the next */
+    const char *mount;
+    pid_t keeper; /* its descriptor table is ours */
     bool digest_full;
     bool privileged;                 /* may act as other users */
     char *savers[SS_SAVERS_MAX + 1]; /* executables that may see every draft, NULL-terminated */
     uint32_t node_limit;             /* nodes in use above which descriptors are scarce */
+    bool no_resend;                  /* serve as on a kernel that sends no request twice */
+    bool resumed;                    /* a worker went before this one */
     struct ss_arena arena;
+    struct ss_shared *shared; /* in the arena, like the records of the pools */
+    char *requests;           /* in the arena: SS_SLOTS_MAX buffers */
 
     void (*initialised)(struct ss_fs *fs); /* called once, when the kernel's first request came: the mount works */
     void *initialised_context;
 
     _Atomic bool trim_wanted; /* see trim.h */
-    _Atomic dev_t device;     /* of the mount; 0 until known */
+    bool resending;           /* requests of the last worker may still come again. Guarded by the receive lock. */
 
     pthread_mutex_t tables;
     /* Guarded by tables: */
@@ -97,13 +136,29 @@ static inline struct ss_fs *ss_fs(fuse_req_t req)
 /* Lays out the tables and opens the root node on the backing directory fd (which the fs then owns). Returns 0 or
  * -errno. */
 int ss_fs_create(struct ss_fs *fs, int backing_fd);
+
+/* Goes on with the tables behind descriptor fd, of a program that may have been another version. -EPROTONOSUPPORT when
+ * its layout is another one. */
+int ss_fs_attach(struct ss_fs *fs, int fd);
+
+/* Tells tables of one layout from those of another. */
+uint64_t ss_fs_layout(void);
+
 void ss_fs_destroy(struct ss_fs *fs);
 
 /* Handles. take: an index with a reference on node and, unless SS_NONE, save; SS_NONE when the table is full.
  * give: drops both references and closes the descriptor. */
 uint32_t ss_handle_take(struct ss_fs *fs, enum ss_handle_kind kind, int fd, uint32_t node, uint32_t save);
 struct ss_handle *ss_handle_at(struct ss_fs *fs, uint64_t fh);
+uint64_t ss_handle_fh(struct ss_fs *fs, uint32_t index);
+
+/* False when fh is given back already: its RELEASE comes a second time. */
+bool ss_handle_is_open(struct ss_fs *fs, uint64_t fh);
 void ss_handle_give(struct ss_fs *fs, uint32_t index);
+
+/* With tables held, in a new process, after ss_save_rebuild: which records are free, and what the saves have open.
+ * References are not counted. */
+void ss_handle_rebuild(struct ss_fs *fs);
 
 /* With tables held: fd (-1: none) is done with. */
 void ss_fs_close_later(struct ss_fs *fs, int fd);

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "prepare.h"
 #include "verdict.h"
+#include "core/xattr.h"
 
 /* What the rename would fail with, as far as it can be known while close() can still return it. */
 static int target_refuses(struct ss_fs *fs, struct ss_save *save)
@@ -63,7 +64,7 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
     }
     if (how.finding == SS_CLEAN && ss_verdict_stopped_at_limit(save, how.tgid, &size)) {
         pthread_mutex_lock(&save->state);
-        ss_failures_add(&save->failures, size, size + 1, EFBIG);
+        ss_save_add_failure(save, size, size + 1, EFBIG);
         pthread_mutex_unlock(&save->state);
         ss_content_take_back(save);
         return -EFBIG;
@@ -152,6 +153,16 @@ static void defer(struct ss_fs *fs, uint32_t index, bool sync_only)
     pthread_mutex_unlock(&fs->tables);
 }
 
+/* The draft has its name. */
+static void finish_publication(struct ss_fs *fs, uint32_t index, struct ss_save *save, const char *target)
+{
+    ss_draft_unlock(atomic_load(&save->draft));
+    set_status(save, SS_SAVE_PUBLISHED);
+    ss_save_unlink(fs, index);
+    log_verdict(save, target, SS_CLEAN, "");
+    defer(fs, index, true);
+}
+
 static void publish(struct ss_fs *fs, uint32_t index, struct ss_save *save)
 {
     char target[NAME_MAX + 1], detail[SS_DETAIL_MAX];
@@ -166,11 +177,7 @@ static void publish(struct ss_fs *fs, uint32_t index, struct ss_save *save)
         interrupt(fs, save, r == -EEXIST ? SS_NAME_TAKEN : SS_PUBLISH_FAILED, detail);
         return;
     }
-    ss_draft_unlock(atomic_load(&save->draft));
-    set_status(save, SS_SAVE_PUBLISHED);
-    ss_save_unlink(fs, index);
-    log_verdict(save, target, SS_CLEAN, "");
-    defer(fs, index, true);
+    finish_publication(fs, index, save, target);
 }
 
 /* It has changed nothing, so that its draft is nothing but a copy of the image: whatever became of its writer, nothing
@@ -178,7 +185,7 @@ static void publish(struct ss_fs *fs, uint32_t index, struct ss_save *save)
 static bool is_mere_copy(struct ss_save *save, enum ss_finding finding)
 {
     pthread_mutex_lock(&save->state);
-    bool untouched = !save->created && atomic_load(&save->changes) == 0 && save->failures.count == 0;
+    bool untouched = !save->created && atomic_load(&save->changes) == 0 && ss_save_failures(save)->count == 0;
     pthread_mutex_unlock(&save->state);
     return untouched && finding != SS_CLEAN;
 }
@@ -192,11 +199,13 @@ static bool must_wait(struct ss_save *save, enum ss_finding finding, bool stale)
     return stale || (committed && finding != SS_CLEAN);
 }
 
-static void forget(struct ss_fs *fs, uint32_t index, struct ss_save *save)
+void ss_judge_forget(struct ss_fs *fs, uint32_t index)
 {
+    struct ss_save *save = ss_save_at(fs, index);
     char target[NAME_MAX + 1];
 
-    unlinkat(ss_save_place(fs, save, target), save->draft_name, 0);
+    if (save->draft_name[0])
+        unlinkat(ss_save_place(fs, save, target), save->draft_name, 0);
     set_status(save, SS_SAVE_DROPPED);
     ss_save_unlink(fs, index);
 }
@@ -214,12 +223,12 @@ static bool conclude(struct ss_fs *fs, uint32_t index, bool slow_allowed)
         set_status(save, SS_SAVE_DROPPED); /* changed nothing, or could not: the old image stays */
         ss_save_unlink(fs, index);
         if (finding == SS_WRITE_FAILED)
-            ss_log(LOG_WARNING, "%s: %s: %s; no draft could be made", save->target, ss_finding_text(finding)->id,
-                   detail);
+            ss_log(LOG_WARNING, "%s: %s: %s; no draft could be made", ss_save_where(save)->target,
+                   ss_finding_text(finding)->id, detail);
         return true;
     }
     if (is_mere_copy(save, finding)) {
-        forget(fs, index, save);
+        ss_judge_forget(fs, index);
         return true;
     }
     if (!slow_allowed && must_wait(save, finding, stale))
@@ -268,7 +277,7 @@ void ss_judge_release(struct ss_fs *fs, uint32_t index, struct ss_handle *handle
     bool over = ss_save_is_idle(save) && save->status == SS_SAVE_OPEN;
     pthread_mutex_unlock(&save->state);
     if (over && empty)
-        forget(fs, index, save);
+        ss_judge_forget(fs, index);
     else if (over && !conclude(fs, index, false)) {
         defer(fs, index, false); /* still claimed */
         return;
@@ -418,6 +427,67 @@ int ss_judge_drop(struct ss_fs *fs, uint32_t index)
     }
     ss_save_yield(save);
     return r;
+}
+
+void ss_judge_forget_handle(struct ss_fs *fs, uint32_t index, struct ss_handle *handle)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    pthread_mutex_lock(&save->state);
+    save->handles--;
+    if (handle->writes) {
+        save->writers--;
+        save->unflushed -= !atomic_load(&handle->flushed);
+    }
+    pthread_mutex_unlock(&save->state);
+}
+
+void ss_judge_lost_request(struct ss_save *save)
+{
+    pthread_mutex_lock(&save->state);
+    ss_verdict_spoil(save, SS_WRITE_FAILED, "savesealfs was restarted and a request was lost");
+    pthread_mutex_unlock(&save->state);
+}
+
+/* The old worker died after the rename and before it was noted. */
+static bool has_its_name(struct ss_fs *fs, struct ss_save *save, char target[NAME_MAX + 1])
+{
+    int dir = ss_save_place(fs, save, target), draft = atomic_load(&save->draft);
+
+    return !ss_draft_still_named(dir, save->draft_name, draft) && ss_draft_still_named(dir, target, draft);
+}
+
+/* The old worker died while it made the draft: what there is of it is a part of a copy. */
+static void remove_unfinished(struct ss_fs *fs, struct ss_save *save)
+{
+    char target[NAME_MAX + 1];
+
+    if (save->draft_name[0])
+        unlinkat(ss_save_place(fs, save, target), save->draft_name, 0);
+    save->draft_name[0] = '\0';
+}
+
+void ss_judge_adopt(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+    char target[NAME_MAX + 1];
+
+    bool drafted = atomic_load(&save->draft) >= 0;
+    bool idle = ss_save_is_idle(save) && save->opened && save->record.state != SS_DRAFT_WAIT;
+    if (!drafted)
+        remove_unfinished(fs, save);
+    if (save->status == SS_SAVE_PUBLISHED || save->status == SS_SAVE_DROPPED) {
+        ss_save_unlink(fs, index);
+    } else if (drafted && save->status == SS_SAVE_OPEN && has_its_name(fs, save, target)) {
+        ss_xattr_remove(atomic_load(&save->draft), SS_DRAFT_XATTR);
+        finish_publication(fs, index, save, target);
+    } else if (save->status == SS_SAVE_OPEN && idle) {
+        ss_save_claim(save);
+        if (!conclude(fs, index, false))
+            defer(fs, index, false); /* still claimed */
+        else
+            ss_save_yield(save);
+    }
 }
 
 void ss_judge_conclude(struct ss_fs *fs, uint32_t index)

@@ -33,6 +33,19 @@ int ss_judge_drop(struct ss_fs *fs, uint32_t index);
 /* The last open for writing is over otherwise than by RELEASE. Claimed by the caller; may take long. */
 void ss_judge_conclude(struct ss_fs *fs, uint32_t index);
 
+/* In a new worker: settles what the old one had begun to do to the save. Referenced by the caller. Before there are
+ * threads. */
+void ss_judge_adopt(struct ss_fs *fs, uint32_t index);
+
+/* The handle is given up without a verdict: its open never got through, and comes again. */
+void ss_judge_forget_handle(struct ss_fs *fs, uint32_t index, struct ss_handle *handle);
+
+/* Nothing ever was in it: removes the draft. */
+void ss_judge_forget(struct ss_fs *fs, uint32_t index);
+
+/* A change of the save, or its close, was answered with an error because a worker died. */
+void ss_judge_lost_request(struct ss_save *save);
+
 /* Nobody is left to continue a closed save. Claimed by the caller, no handle is open. */
 void ss_judge_abandon(struct ss_fs *fs, uint32_t index);
 

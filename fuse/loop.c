@@ -5,25 +5,30 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/util.h"
+#include "adopt.h"
 #include "cred.h"
 #include "judge.h"
 #include "log.h"
 #include "save.h"
 #include "trim.h"
 
-#define THREADS_MAX 256
+#define THREADS_MAX SS_SLOT_THREADS_MAX
 #define IDLE_MAX 8 /* more waiting threads than this are let go */
 #define SWEEP_SECONDS 2
+
+/* Linux 6.9, include/uapi/linux/fuse.h; older headers lack them. */
+#define NOTIFY_RESEND 7                 /* FUSE_NOTIFY_RESEND */
+#define RESEND_FLAG2 (UINT32_C(1) << 7) /* FUSE_HAS_RESEND, bit 39 of both words of flags */
 
 struct loop {
     struct fuse_session *session;
     struct ss_fs *fs;
     pthread_mutex_t receive; /* held while a request is read; see loop.h */
+    _Atomic bool stopping;   /* no more requests are to be read */
 
     pthread_mutex_t lock; /* order: after receive. Guards: */
     pthread_cond_t ended;
@@ -31,7 +36,9 @@ struct loop {
     unsigned idle;    /* of those, reading or waiting to read */
     int error;        /* the first -errno that ended a thread */
     bool over;        /* the session has ended */
-    bool any_left;    /* left is a thread that has ended and is yet to be joined */
+    bool is_reading;  /* reader waits for a request */
+    pthread_t reader;
+    bool any_left; /* left is a thread that has ended and is yet to be joined */
     pthread_t left;
 };
 
@@ -70,34 +77,97 @@ static bool enter_idle(struct loop *loop)
     return stay;
 }
 
-static bool is_release(const struct fuse_buf *buf)
+static void set_reading(struct loop *loop, bool reading)
 {
-    const struct fuse_in_header *header = buf->mem;
-    return !(buf->flags & FUSE_BUF_IS_FD) && buf->size >= sizeof *header && header->opcode == FUSE_RELEASE;
+    pthread_mutex_lock(&loop->lock);
+    loop->is_reading = reading;
+    loop->reader = pthread_self();
+    pthread_mutex_unlock(&loop->lock);
 }
 
-/* Reads one request and handles it. Returns 0, or what ends the loop: -ENODEV when unmounted. */
-static int serve_one(struct loop *loop, struct fuse_buf *buf)
+/* With the receive lock held: reads one request into the slot. Returns its size, 0 to try again, or what ends the
+ * thread: -ENODEV when unmounted, -ECANCELED when the worker is to end. */
+static ssize_t receive(struct loop *loop, struct ss_slot *slot)
 {
+    if (atomic_load(&loop->stopping))
+        return -ECANCELED;
+    if (fuse_session_exited(loop->session))
+        return -ENODEV;
+    set_reading(loop, true);
+    ssize_t n = read(loop->fs->shared->session, ss_slot_request(loop->fs, slot), SS_SLOT_BUFFER_SIZE);
+    int error = n < 0 ? errno : 0;
+    set_reading(loop, false);
+    if (error == EINTR || error == EAGAIN || error == ENOENT)
+        return 0; /* ENOENT: the request was taken back while it was read */
+    if (error)
+        return -error;
+    return n >= (ssize_t)sizeof(struct fuse_in_header) ? n : -EIO;
+}
+
+/* What the kernel wants at first is what a successor will have to be told. */
+static void keep_init(struct ss_shared *shared, const struct fuse_in_header *request, size_t size)
+{
+    if (request->opcode != FUSE_INIT || size > SS_INIT_MAX)
+        return;
+    memcpy(shared->init, request, size);
+    atomic_store(&shared->init_len, (uint32_t)size);
+}
+
+/* The answer that an earlier worker had formed. */
+static void answer_as_noted(struct ss_fs *fs, struct ss_slot *slot)
+{
+    ssize_t n = write(fs->shared->session, slot->reply, slot->reply_len);
+    if (n < 0 && errno == ENOENT)
+        ss_adopt_unanswerable(fs, slot);
+    ss_slot_note_answered();
+}
+
+static void refuse(struct ss_fs *fs, const struct fuse_in_header *request)
+{
+    struct fuse_out_header error = {.len = sizeof error, .error = -EIO, .unique = request->unique};
+
+    ss_log(LOG_CRIT, "a request (number %u, of process %u) brings every worker down: refused with EIO", request->opcode,
+           request->pid);
+    ssize_t n = write(fs->shared->session, &error, sizeof error);
+    (void)n;
+}
+
+static void handle(struct loop *loop, struct ss_slot *slot, enum ss_claim claim, size_t size)
+{
+    struct fuse_buf buf = {.mem = ss_slot_request(loop->fs, slot), .size = size};
+
+    if (claim == SS_CLAIM_ANSWER)
+        answer_as_noted(loop->fs, slot);
+    else if (claim == SS_CLAIM_REFUSE)
+        refuse(loop->fs, buf.mem);
+    else
+        fuse_session_process_buf(loop->session, &buf);
+    atomic_fetch_add(&loop->fs->shared->served, 1);
+}
+
+/* Receives one request and handles it. Returns 1, 0 when there was none, or what ends the thread. */
+static int serve_one(struct loop *loop, struct ss_slot *slot)
+{
+    const struct fuse_in_header *request = ss_slot_request(loop->fs, slot);
+
     pthread_mutex_lock(&loop->receive);
-    int n = fuse_session_exited(loop->session) ? 0 : fuse_session_receive_buf(loop->session, buf);
-    if (n == -EINTR || n == -EAGAIN) {
+    ssize_t size = receive(loop, slot);
+    if (size <= 0) {
         pthread_mutex_unlock(&loop->receive);
-        return 0;
+        return (int)size;
     }
-    if (n <= 0) {
-        pthread_mutex_unlock(&loop->receive);
-        return n == 0 ? -ENODEV : n;
-    }
+    keep_init(loop->fs->shared, request, (size_t)size);
     leave_idle(loop);
-    bool release = is_release(buf);
+    enum ss_claim claim = ss_adopt_claim(loop->fs, slot);
+    bool release = request->opcode == FUSE_RELEASE;
     if (release)
-        fuse_session_process_buf(loop->session, buf);
+        handle(loop, slot, claim, (size_t)size);
     pthread_mutex_unlock(&loop->receive);
     if (!release)
-        fuse_session_process_buf(loop->session, buf);
+        handle(loop, slot, claim, (size_t)size);
     while (ss_judge_deferred(loop->fs))
         continue;
+    ss_slot_clear(loop->fs, slot);
     ss_fs_close_pending(loop->fs);
     if (ss_trim_wanted(loop->fs))
         kill(getpid(), SIGUSR2); /* the main thread does it */
@@ -117,7 +187,7 @@ static void end_thread(struct loop *loop, int error, bool was_idle)
     loop->idle -= was_idle;
     if (error == -ENODEV || loop->threads == 0)
         loop->over = true;
-    if (error && error != -ENODEV && loop->error == 0)
+    if (error && error != -ENODEV && error != -ECANCELED && loop->error == 0)
         loop->error = error;
     pthread_cond_broadcast(&loop->ended);
     pthread_mutex_unlock(&loop->lock);
@@ -128,38 +198,23 @@ static void end_thread(struct loop *loop, int error, bool was_idle)
 static void *serve(void *context)
 {
     struct loop *loop = context;
-    struct fuse_buf buf = {.mem = NULL};
     bool idle = true;
 
     int r = ss_cred_thread_init();
+    int taken = ss_slot_begin(loop->fs);
+    r = r < 0 ? r : taken;
     while (r >= 0) {
-        r = serve_one(loop, &buf);
+        r = serve_one(loop, ss_slot_mine());
         if (r == 1 && !enter_idle(loop)) {
             idle = false;
             r = 0;
             break;
         }
     }
-    free(buf.mem);
+    if (taken == 0)
+        ss_slot_end(loop->fs);
     end_thread(loop, r < 0 ? r : 0, idle);
     return NULL;
-}
-
-/* Lazily: what is open goes on, and the session ends when the last of it is closed. */
-static void detach(const struct ss_fs *fs)
-{
-    if (umount2(fs->mount, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || errno == EINVAL)
-        return;
-    pid_t pid = fork();
-    if (pid == 0) {
-        sigset_t none;
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
-        execlp("fusermount3", "fusermount3", "-u", "-q", "-z", "--", fs->mount, (char *)NULL);
-        _exit(127);
-    }
-    if (pid > 0)
-        waitpid(pid, NULL, 0);
 }
 
 static void *watch(void *context)
@@ -176,7 +231,7 @@ static void *watch(void *context)
 
 void ss_loop_signals(sigset_t *set)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
 
     sigemptyset(set);
     for (size_t i = 0; i < SS_ARRAY_SIZE(signals); i++)
@@ -191,31 +246,117 @@ static bool has_ended(struct loop *loop)
     return ended;
 }
 
-/* Returns when the session has ended, or a second signal wants no more waiting. */
+static void ignore(int signal)
+{
+    (void)signal;
+}
+
+/* Threads end when they have done what they have in hand. The one that waits for a request is woken until it sees. */
+static void stop(struct loop *loop)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    struct sigaction action = {.sa_handler = ignore};
+
+    sigaction(SIGRTMIN, &action, NULL);
+    atomic_store(&loop->stopping, true);
+    for (;;) {
+        pthread_mutex_lock(&loop->lock);
+        bool ended = loop->threads == 0;
+        if (loop->is_reading)
+            pthread_kill(loop->reader, SIGRTMIN);
+        pthread_mutex_unlock(&loop->lock);
+        if (ended)
+            return;
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* Returns when the session has ended or the keeper wants the worker to. */
 static void wait_for_end(struct loop *loop)
 {
     const struct timespec tick = {.tv_sec = SWEEP_SECONDS};
-    bool detached = false;
     sigset_t set;
 
     ss_loop_signals(&set);
+    sigdelset(&set, SIGINT); /* the keeper's */
+    sigdelset(&set, SIGTERM);
     for (;;) {
         int signal = sigtimedwait(&set, NULL, &tick);
         if (signal == SIGUSR1 && has_ended(loop))
             return;
-        if (signal < 0 || signal == SIGUSR1 || signal == SIGUSR2) {
-            ss_save_sweep(loop->fs);
-            ss_trim(loop->fs, loop->session);
-        } else if (detached) {
-            ss_log(LOG_WARNING, "%s: ended by a second signal; what is being written now is kept as interrupted drafts",
-                   loop->fs->mount);
-            _exit(1);
-        } else {
-            ss_log(LOG_INFO, "%s: unmounting", loop->fs->mount);
-            detach(loop->fs);
-            detached = true;
+        if (signal == SIGHUP) {
+            stop(loop);
+            return;
         }
+        ss_save_sweep(loop->fs);
+        ss_trim(loop->fs, loop->session);
     }
+}
+
+/* --- after another worker --- */
+
+static _Thread_local bool swallow; /* an answer that the kernel has had already */
+
+static ssize_t write_reply(int fd, struct iovec *iov, int count, void *context)
+{
+    size_t size = 0;
+
+    (void)context;
+    for (int i = 0; i < count; i++)
+        size += iov[i].iov_len;
+    if (swallow)
+        return (ssize_t)size;
+    ss_slot_note_reply(iov, count);
+    ssize_t n = writev(fd, iov, count);
+    if (n >= 0)
+        ss_slot_note_answered();
+    return n;
+}
+
+static ssize_t read_request(int fd, void *buf, size_t size, void *context)
+{
+    (void)context;
+    return read(fd, buf, size);
+}
+
+static ssize_t splice_reply(int in, off_t *in_off, int out, off_t *out_off, size_t size, unsigned flags, void *context)
+{
+    (void)context;
+    ssize_t n = splice(in, in_off, out, out_off, size, flags);
+    if (n >= 0)
+        ss_slot_note_answered();
+    return n;
+}
+
+int ss_loop_prepare(struct fuse_session *session)
+{
+    static const struct fuse_custom_io io = {.read = read_request, .writev = write_reply, .splice_send = splice_reply};
+
+    return fuse_session_custom_io(session, &io, fuse_session_fd(session));
+}
+
+static bool kernel_resends(const struct ss_fs *fs)
+{
+    const struct fuse_init_in *init = (const void *)(fs->shared->init + sizeof(struct fuse_in_header));
+
+    return !fs->no_resend && fs->shared->init_len >= sizeof(struct fuse_in_header) + sizeof *init &&
+           (init->flags & FUSE_INIT_EXT) && (init->flags2 & RESEND_FLAG2);
+}
+
+/* Tells libfuse what the kernel told the first worker, then has the requests that were in hand sent again. */
+static void resume(struct fuse_session *session, struct ss_fs *fs)
+{
+    struct fuse_buf init = {.mem = fs->shared->init, .size = fs->shared->init_len};
+    struct fuse_out_header again = {.len = sizeof again, .error = NOTIFY_RESEND};
+
+    if (init.size == 0)
+        return; /* it has not come yet, or comes again */
+    swallow = true;
+    fuse_session_process_buf(session, &init);
+    swallow = false;
+    fs->resending = kernel_resends(fs) && write(fs->shared->session, &again, sizeof again) == (ssize_t)sizeof again;
+    if (!fs->resending)
+        ss_adopt_refuse(fs);
 }
 
 int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
@@ -226,6 +367,9 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
     pthread_mutex_init(&loop.receive, NULL);
     pthread_mutex_init(&loop.lock, NULL);
     pthread_cond_init(&loop.ended, NULL);
+    ss_adopt(fs);
+    if (fs->resumed)
+        resume(session, fs);
 
     pthread_mutex_lock(&loop.lock);
     int r = start_thread(&loop);
@@ -234,6 +378,8 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
         r = -pthread_create(&watcher, NULL, watch, &loop);
     if (r < 0)
         return r;
+    while (ss_judge_deferred(fs))
+        continue;
     wait_for_end(&loop);
     pthread_join(watcher, NULL);
 
@@ -243,6 +389,8 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
     r = loop.error;
     pthread_mutex_unlock(&loop.lock);
     pthread_join(loop.left, NULL);
+    if (r == 0 && atomic_load(&loop.stopping))
+        return -ECANCELED;
     ss_fs_release_rest(fs);
     return r;
 }

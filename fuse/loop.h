@@ -11,12 +11,17 @@
 
 #include "fs.h"
 
-/* The signals that the main thread waits for: to be blocked before any thread is started. */
+/* The signals that a main thread, the keeper's or a worker's, waits for: to be blocked before any thread is started. */
 void ss_loop_signals(sigset_t *set);
 
-/* Serves until the file system is unmounted or stop is set. Returns 0 or -errno. Blocks. The calling thread handles no
- * requests: it waits for signals (SIGINT, SIGTERM, SIGHUP: detach the mount; open files go on; a second one ends at
- * once) and sweeps. The caller has blocked those signals before any thread was started. */
+/* Has the session's answers go through here, so that a slot knows of each. Before the first worker. Returns 0 or
+ * -errno. */
+int ss_loop_prepare(struct fuse_session *session);
+
+/* Takes over from the worker before, if there was one, and serves until the file system is unmounted (0), or SIGHUP
+ * wants the worker to end when it has done what it has in hand (-ECANCELED); -errno when reading fails. Blocks. The
+ * calling thread handles no requests: it waits for signals and sweeps. The caller has blocked them before any thread
+ * was started. */
 int ss_loop_run(struct fuse_session *session, struct ss_fs *fs);
 
 #endif

@@ -13,8 +13,10 @@
 #include "backing.h"
 #include "cred.h"
 #include "daemon.h"
+#include "keeper.h"
 #include "log.h"
 #include "loop.h"
+#include "mountpoint.h"
 #include "options.h"
 #include "core/proc.h"
 
@@ -83,8 +85,10 @@ static void on_initialised(struct ss_fs *fs)
 {
     dev_t device;
 
+    if (atomic_exchange(&fs->shared->ready, true))
+        return; /* a worker before this one */
     if (ss_proc_mount_device(fs->mount, &device) == 0)
-        atomic_store(&fs->device, device);
+        atomic_store(&fs->shared->device, device);
     ss_daemon_ready(fs->initialised_context);
 }
 
@@ -103,61 +107,125 @@ static int resolve(const char *given, char path[PATH_MAX])
     return -error;
 }
 
-/* From mount to unmount. Returns an exit status. */
-static int serve(struct ss_fs *fs, struct fuse_args *args, struct ss_daemon *daemon, bool foreground)
+/* Connects a new session: mounts, or goes on with the connection that there is. */
+static int connect_session(struct ss_fs *fs, struct fuse_session *session, bool resumes)
 {
+    char path[64];
+
+    snprintf(path, sizeof path, "/dev/fd/%d", fs->shared->session);
+    if (fuse_session_mount(session, resumes ? path : fs->mount) != 0)
+        return -EIO;
+    fs->shared->session = fuse_session_fd(session);
+    return ss_loop_prepare(session);
+}
+
+/* The mount is to go, whatever became of the session. */
+static void take_off(struct ss_fs *fs)
+{
+    dev_t device;
+
+    if (ss_proc_mount_device(fs->mount, &device) == 0 && device == fs->shared->device)
+        ss_mount_detach(fs->mount);
+}
+
+/* From mount to unmount. Returns an exit status. */
+static int serve(struct ss_fs *fs, struct fuse_args *args, struct ss_daemon *daemon, const struct ss_options *options,
+                 char *const *argv)
+{
+    char program[PATH_MAX] = "";
     int status = 1;
 
     struct fuse_session *session = fuse_session_new(args, &ss_ops, sizeof ss_ops, fs);
     if (!session)
         return 1;
-    if (fuse_session_mount(session, fs->mount) == 0) {
+    if (connect_session(fs, session, fs->resumed) == 0) {
+        struct ss_keeper keeper = {.session = session, .fs = fs, .arguments = argv, .program = program};
+        if (ss_proc_exe(getpid(), program, sizeof program) < 0)
+            program[0] = '\0';
         fs->initialised = on_initialised;
         fs->initialised_context = daemon;
-        ss_log_open(!foreground);
-        int r = ss_loop_run(session, fs);
-        if (r < 0)
-            ss_log(LOG_ERR, "%s: ended: %s", fs->mount, strerrordesc_np(-r));
-        status = r < 0;
-        fuse_session_unmount(session);
+        fs->keeper = getpid();
+        fs->shared->log = ss_log_open(!options->foreground && !options->debug, fs->resumed ? fs->shared->log : -1);
+        if (!fs->resumed)
+            ss_keeper_note_descriptors(fs->shared);
+        status = ss_keeper_run(&keeper);
+        fuse_session_unmount(session); /* closes the connection, so that nobody waits any more */
+        take_off(fs);
     }
     fuse_session_destroy(session);
     return status;
 }
 
-static int run(struct fuse_args *args, struct ss_options *options)
+/* A path that leads into a mount whose keeper was killed is given another chance when that mount is gone. */
+static int resolve_or_replace(const char *given, char path[PATH_MAX])
+{
+    struct stat st;
+
+    if (stat(given, &st) < 0 && errno == ENOTCONN)
+        ss_mount_replace_dead(given);
+    return resolve(given, path);
+}
+
+/* Tables and backing directory of a new mount. Returns 0, or -errno after a message. */
+static int begin_new(struct ss_fs *fs, const struct ss_options *options, struct ss_daemon *daemon)
+{
+    char backing[PATH_MAX], mount[PATH_MAX];
+
+    int r = resolve_or_replace(options->mount, mount);
+    if (r == 0)
+        r = resolve_or_replace(options->backing, backing);
+    int fd = r < 0 ? r : ss_backing_open(backing, options->read_only);
+    if (fd < 0)
+        return fd;
+    if (!options->foreground && !options->debug && ss_daemon_start(daemon) < 0)
+        return -EAGAIN;
+    r = ss_fs_create(fs, fd);
+    if (r < 0) {
+        fprintf(stderr, "savesealfs: %s: %s\n", backing, strerrordesc_np(-r));
+        return r;
+    }
+    snprintf(fs->shared->backing, PATH_MAX, "%s", backing);
+    snprintf(fs->shared->mount, PATH_MAX, "%s", mount);
+    if (!options->read_only)
+        ss_backing_recover(fd);
+    return 0;
+}
+
+/* The program before this one has left everything in place. */
+static int begin_resumed(struct ss_fs *fs, const struct ss_options *options)
+{
+    int r = ss_fs_attach(fs, atoi(options->resume));
+    if (r < 0) {
+        fprintf(stderr, "savesealfs: --resume: %s\n", strerrordesc_np(-r));
+        return r;
+    }
+    ss_keeper_resumed();
+    fs->resumed = true;
+    atomic_fetch_add(&fs->shared->upgrades, 1);
+    return 0;
+}
+
+static int run(struct fuse_args *args, struct ss_options *options, char *const *argv)
 {
     struct ss_daemon daemon = {.pipe = -1};
     static struct ss_fs fs;
-    static char backing[PATH_MAX], mount[PATH_MAX];
 
-    if (resolve(options->backing, backing) < 0 || resolve(options->mount, mount) < 0)
-        return 1;
-    int fd = ss_backing_open(backing, options->read_only);
-    if (fd < 0)
-        return 1;
-    bool foreground = options->foreground || options->debug;
-    if (!foreground && ss_daemon_start(&daemon) < 0)
-        return 1;
-
-    fs.backing = backing;
-    fs.mount = mount;
-    fs.digest_full = !options->digest || strcmp(options->digest, "full") == 0;
-    fs.privileged = ss_cred_init();
     rlim_t descriptors = raise_descriptor_limit();
+    fs.digest_full = !options->digest || strcmp(options->digest, "full") == 0;
+    fs.no_resend = options->no_resend;
     fs.node_limit = (uint32_t)(descriptors / 2 < SS_MAX_NODES / 2 ? descriptors / 2 : SS_MAX_NODES / 2);
+    if (split_savers(&fs, options->savers) < 0)
+        return 1;
+    if ((options->resume ? begin_resumed(&fs, options) : begin_new(&fs, options, &daemon)) < 0)
+        return 1;
+    fs.backing = fs.shared->backing;
+    fs.mount = fs.shared->mount;
+    fs.privileged = ss_cred_init();
     block_signals();
     umask(0);
-    if (split_savers(&fs, options->savers) < 0 || add_mount_options(args, options, backing) < 0)
+    if (add_mount_options(args, options, fs.backing) < 0)
         return 1;
-    int r = ss_fs_create(&fs, fd);
-    if (r < 0) {
-        fprintf(stderr, "savesealfs: %s: %s\n", backing, strerrordesc_np(-r));
-        return 1;
-    }
-    if (!options->read_only)
-        ss_backing_recover(fd);
-    int status = serve(&fs, args, &daemon, foreground);
+    int status = serve(&fs, args, &daemon, options, argv);
     ss_fs_destroy(&fs);
     return status;
 }
@@ -186,11 +254,15 @@ int main(int argc, char **argv)
     } else if (options.help) {
         ss_options_usage();
         status = 0;
+    } else if (options.takes_over) {
+        status = ss_keeper_takes_over(options.takes_over);
+    } else if (options.upgrade) {
+        status = ss_keeper_upgrade(options.backing);
     } else if (options.version) {
         printf("savesealfs %s (libfuse %s)\n", SAVESEAL_VERSION, fuse_pkgversion());
         status = 0;
     } else {
-        status = run(&args, &options);
+        status = run(&args, &options, argv);
     }
     fuse_opt_free_args(&args);
     ss_options_free(&options);

@@ -69,8 +69,8 @@ static uint32_t insert(struct ss_fs *fs, int fd, const struct stat *st, uint32_t
     struct ss_node *node = at(fs, index);
     uint32_t *head = bucket(fs, st->st_dev, st->st_ino);
 
+    bool image = S_ISREG(st->st_mode);
     *node = (struct ss_node){
-        .kind = S_ISREG(st->st_mode) ? SS_NODE_IMAGE : SS_NODE_PLAIN,
         .next = *head,
         .fd = fd,
         .dev = st->st_dev,
@@ -81,13 +81,14 @@ static uint32_t insert(struct ss_fs *fs, int fd, const struct stat *st, uint32_t
         .checked = {.size = -1},
         .cached = {.size = -1},
     };
-    *head = index;
-    ss_trim_notice(fs);
-    if (node->kind == SS_NODE_IMAGE) {
+    if (image) {
         node->dir = dir;
         ss_node_ref(fs, dir);
         snprintf(node->name, sizeof node->name, "%s", name);
     }
+    atomic_store(&node->kind, image ? SS_NODE_IMAGE : SS_NODE_PLAIN);
+    *head = index;
+    ss_trim_notice(fs);
     return index;
 }
 
@@ -99,7 +100,7 @@ int ss_node_lookup(struct ss_fs *fs, int fd, const struct stat *st, uint32_t dir
     if (taken)
         found = insert(fs, fd, st, dir, name);
     if (found != SS_NONE)
-        at(fs, found)->nlookup++;
+        ss_node_count_lookup(fs, found);
     pthread_mutex_unlock(&fs->tables);
 
     if (!taken || found == SS_NONE)
@@ -113,10 +114,32 @@ int ss_node_lookup(struct ss_fs *fs, int fd, const struct stat *st, uint32_t dir
 uint32_t ss_node_take_save(struct ss_fs *fs, uint32_t save)
 {
     uint32_t index = ss_pool_take(&fs->nodes);
-    if (index != SS_NONE)
-        *at(fs, index) = (struct ss_node){
-            .kind = SS_NODE_SAVE, .next = SS_NONE, .fd = -1, .type = S_IFREG, .dir = SS_NONE, .save = save};
+    if (index != SS_NONE) {
+        *at(fs, index) = (struct ss_node){.next = SS_NONE, .fd = -1, .type = S_IFREG, .dir = SS_NONE, .save = save};
+        atomic_store(&at(fs, index)->kind, SS_NODE_SAVE);
+    }
     return index;
+}
+
+void ss_node_count_lookup(struct ss_fs *fs, uint32_t index)
+{
+    at(fs, index)->nlookup++;
+    ss_slot_note_node(index);
+}
+
+void ss_node_rebuild(struct ss_fs *fs)
+{
+    memset(fs->node_buckets, 0xff, NODE_BUCKETS * sizeof(uint32_t));
+    for (uint32_t i = 0; i < *fs->nodes.used; i++) {
+        struct ss_node *node = at(fs, i);
+        if (node->kind == SS_NODE_FREE)
+            ss_pool_give(&fs->nodes, i);
+        if (node->kind == SS_NODE_PLAIN || node->kind == SS_NODE_IMAGE) {
+            uint32_t *head = bucket(fs, node->dev, node->ino);
+            node->next = *head;
+            *head = i;
+        }
+    }
 }
 
 static void unhash(struct ss_fs *fs, uint32_t index)
@@ -136,11 +159,10 @@ static void free_if_unused(struct ss_fs *fs, uint32_t index)
     if (node->nlookup > 0 || node->refs > 0)
         return;
     uint32_t dir = node->dir, save = node->save;
-    if (node->kind != SS_NODE_SAVE) {
+    if (node->kind != SS_NODE_SAVE)
         unhash(fs, index);
-        ss_fs_close_later(fs, node->fd);
-    }
-    node->kind = SS_NODE_FREE;
+    atomic_store(&node->kind, SS_NODE_FREE);
+    ss_fs_close_later(fs, node->fd);
     ss_pool_give(&fs->nodes, index);
     if (dir != SS_NONE)
         ss_node_unref(fs, dir);
@@ -164,6 +186,7 @@ void ss_node_forget(struct ss_fs *fs, uint64_t id, uint64_t n)
     pthread_mutex_lock(&fs->tables);
     struct ss_node *node = ss_node_at(fs, id);
     if (node) {
+        ss_slot_drop_node(ss_node_index(id));
         node->nlookup -= n < node->nlookup ? n : node->nlookup;
         free_if_unused(fs, ss_node_index(id));
     }

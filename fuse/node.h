@@ -18,6 +18,7 @@
 #define SAVESEAL_FUSE_NODE_H
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -34,8 +35,8 @@ struct ss_stamp {
 };
 
 struct ss_node {
-    enum ss_node_kind kind;
-    uint32_t next; /* in its hash bucket */
+    _Atomic enum ss_node_kind kind; /* written last when it is taken, first when it is freed */
+    uint32_t next;                  /* in its hash bucket */
     uint64_t nlookup;
     uint32_t refs;
     int fd; /* O_PATH, constant while the node lives; -1 for a save */
@@ -71,6 +72,12 @@ int ss_node_lookup(struct ss_fs *fs, int fd, const struct stat *st, uint32_t dir
 void ss_node_ref(struct ss_fs *fs, uint32_t index);
 void ss_node_unref(struct ss_fs *fs, uint32_t index);
 uint32_t ss_node_take_save(struct ss_fs *fs, uint32_t save);
+
+/* With tables held: the kernel will be told of the node once more, by the calling thread's request. */
+void ss_node_count_lookup(struct ss_fs *fs, uint32_t index);
+
+/* With tables held, in a new process: which records are free, and the hash chains. References are not counted. */
+void ss_node_rebuild(struct ss_fs *fs);
 
 /* The kernel forgets n lookups. Takes and leaves the tables lock. */
 void ss_node_forget(struct ss_fs *fs, uint64_t id, uint64_t n);

@@ -11,6 +11,7 @@
 
 #include "content.h"
 #include "judge.h"
+#include "mountpoint.h"
 #include "ops.h"
 #include "core/util.h"
 
@@ -164,8 +165,13 @@ static int change_xattr(struct ss_fs *fs, fuse_ino_t ino, const char *name, cons
     if (ours(name))
         return change_ours(name);
     node_path(fs, node, path);
-    int r = value ? setxattr(path, name, value, size, flags) : removexattr(path, name);
-    return r < 0 ? -errno : 0;
+    int pin;
+    bool again = ss_slot_was_begun(&pin); /* a worker that died may have done it */
+    bool there = !again && (!value || (flags & XATTR_CREATE)) && getxattr(path, name, NULL, 0) >= 0;
+    if (value ? !there : there)
+        ss_slot_note_begun(-1);
+    int r = value ? setxattr(path, name, value, size, again ? flags & ~XATTR_CREATE : flags) : removexattr(path, name);
+    return r < 0 && !(again && !value && errno == ENODATA) ? -errno : 0;
 }
 
 void ss_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
@@ -178,18 +184,25 @@ void ss_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
     fuse_reply_err(req, -change_xattr(ss_fs(req), ino, name, NULL, 0, 0));
 }
 
+static ssize_t give_text(const char *text, int n, char *value, size_t size)
+{
+    if (size > 0 && size < (size_t)n)
+        return -ERANGE;
+    if (size > 0)
+        memcpy(value, text, (size_t)n);
+    return n;
+}
+
 static ssize_t read_xattr(struct ss_fs *fs, const struct ss_node *node, const char *name, char *value, size_t size)
 {
-    char path[64];
+    char path[64], state[256];
 
     if (strcmp(name, BACKING_XATTR) == 0 && S_ISDIR(node->type)) {
-        int n = snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), node->fd);
-        if (size > 0 && size < (size_t)n)
-            return -ERANGE;
-        if (size > 0)
-            memcpy(value, path, (size_t)n);
-        return n;
+        int n = snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)fs->keeper, node->fd);
+        return give_text(path, n, value, size);
     }
+    if (strcmp(name, SS_DAEMON_XATTR) == 0 && S_ISDIR(node->type))
+        return give_text(state, ss_mount_tell(fs, state, sizeof state), value, size);
     if (ours(name) && (node->kind == SS_NODE_SAVE || strcmp(name, SS_SEAL_XATTR) != 0))
         return -ENODATA;
     node_path(fs, node, path);

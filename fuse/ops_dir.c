@@ -30,7 +30,7 @@ void ss_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, ENFILE);
         return;
     }
-    fi->fh = handle;
+    fi->fh = ss_handle_fh(fs, handle);
     if (fuse_reply_open(req, fi) == -ENOENT)
         ss_handle_give(fs, handle);
 }
@@ -106,7 +106,8 @@ void ss_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struc
 void ss_op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    ss_handle_give(ss_fs(req), (uint32_t)fi->fh);
+    if (ss_handle_is_open(ss_fs(req), fi->fh))
+        ss_handle_give(ss_fs(req), (uint32_t)fi->fh);
     fuse_reply_err(req, 0);
 }
 

@@ -27,6 +27,20 @@ static int place(struct ss_fs *fs, fuse_ino_t parent, const char *name)
     return ss_draft_reserved(name) ? -EPERM : ss_dir_fd(fs, parent);
 }
 
+/* Did a worker that died make it already? Nobody else can have come in between: the kernel makes names in a directory
+ * one after the other. */
+static bool made_before(int dir, const char *name, mode_t type)
+{
+    struct stat st;
+    int none;
+
+    if (ss_slot_was_begun(&none))
+        return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & S_IFMT) == (type & S_IFMT);
+    if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        ss_slot_note_begun(-1);
+    return false;
+}
+
 void ss_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
     struct ss_fs *fs = ss_fs(req);
@@ -34,7 +48,7 @@ void ss_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 
     if (dir >= 0) {
         ss_cred_assume(fs, fuse_req_ctx(req));
-        r = mknodat(dir, name, mode, rdev) < 0 ? -errno : 0;
+        r = !made_before(dir, name, mode) && mknodat(dir, name, mode, rdev) < 0 ? -errno : 0;
         ss_cred_restore(fs);
     }
     reply_made(req, r, parent, name);
@@ -47,7 +61,7 @@ void ss_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 
     if (dir >= 0) {
         ss_cred_assume(fs, fuse_req_ctx(req));
-        r = mkdirat(dir, name, mode) < 0 ? -errno : 0;
+        r = !made_before(dir, name, S_IFDIR) && mkdirat(dir, name, mode) < 0 ? -errno : 0;
         ss_cred_restore(fs);
     }
     reply_made(req, r, parent, name);
@@ -60,10 +74,20 @@ void ss_op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const ch
 
     if (dir >= 0) {
         ss_cred_assume(fs, fuse_req_ctx(req));
-        r = symlinkat(link, dir, name) < 0 ? -errno : 0;
+        r = !made_before(dir, name, S_IFLNK) && symlinkat(link, dir, name) < 0 ? -errno : 0;
         ss_cred_restore(fs);
     }
     reply_made(req, r, parent, name);
+}
+
+static int remove_directory(int dir, const char *name)
+{
+    int pin;
+
+    if (ss_slot_was_begun(&pin) && pin >= 0 && !ss_draft_still_named(dir, name, pin))
+        return 0; /* by a worker that died */
+    ss_slot_note_begun(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    return unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
 void ss_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -71,7 +95,7 @@ void ss_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     int dir = place(ss_fs(req), parent, name), r = dir;
 
     if (dir >= 0)
-        r = unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+        r = remove_directory(dir, name);
     fuse_reply_err(req, -r);
 }
 
@@ -88,6 +112,8 @@ static int do_link(struct ss_fs *fs, fuse_ino_t ino, fuse_ino_t newparent, const
     if (node->kind == SS_NODE_SAVE)
         return -EPERM; /* a second name would show what is not whole */
     snprintf(path, sizeof path, "/proc/self/fd/%d", node->fd);
+    if (made_before(dir, newname, node->type) && ss_draft_still_named(dir, newname, node->fd))
+        return 0;
     return linkat(AT_FDCWD, path, dir, newname, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 

@@ -48,7 +48,7 @@ int ss_save_entry(struct ss_fs *fs, uint32_t index, bool must_be_linked, struct 
     bool ok = save->linked || !must_be_linked;
     if (ok) {
         entry->ino = ss_node_id(save->node);
-        ss_node_at(fs, entry->ino)->nlookup++;
+        ss_node_count_lookup(fs, save->node);
     }
     pthread_mutex_unlock(&fs->tables);
     return ok ? 0 : -ENOENT;
@@ -223,9 +223,16 @@ int ss_redirect_save(struct ss_fs *fs, struct ss_save *save, bool trusts_content
 
     ss_save_place(fs, save, target);
     pthread_mutex_lock(&fs->tables);
-    uint32_t dir = save->dir;
+    uint32_t dir = ss_save_where(save)->dir;
     pthread_mutex_unlock(&fs->tables);
     return ss_redirect(fs, dir, target, trusts_content, tid, trusts_content ? -1 : ss_save_data(save));
+}
+
+/* For ss_slot_note_begun. */
+static int pin_draft(struct ss_save *save)
+{
+    int draft = atomic_load(&save->draft);
+    return draft < 0 ? -1 : fcntl(draft, F_DUPFD_CLOEXEC, 0);
 }
 
 /* Drops the draft that the caller's family has of name. Returns 1 when there is none to drop: the image is meant. */
@@ -237,9 +244,26 @@ static int drop_save(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_
     /* Programs unlink what they failed to write; soon after a failure that is the draft. Later the image is meant,
      * which the family has seen under the name since. */
     bool image_meant = gave_way(fs, index, parent, name) && ss_save_failed_for(ss_save_at(fs, index)) > CLEANUP_SECONDS;
+    if (!image_meant) {
+        ss_slot_note_save(index);
+        ss_slot_note_begun(pin_draft(ss_save_at(fs, index)));
+    }
     int r = image_meant ? 1 : ss_judge_drop(fs, index);
     ss_save_release(fs, index);
     return r == -ESTALE ? 1 : r;
+}
+
+/* Did a worker that died do this unlink already? */
+static bool unlinked_before(int dir, const char *name)
+{
+    struct stat st;
+    int pin;
+
+    if (!ss_slot_was_begun(&pin) || pin < 0)
+        return false;
+    if (ss_slot_was_saved() != SS_NONE)
+        return fstat(pin, &st) == 0 && st.st_nlink == 0;
+    return !ss_draft_still_named(dir, name, pin);
 }
 
 static int do_unlink(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid)
@@ -249,8 +273,14 @@ static int do_unlink(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_
         return dir;
     if (ss_draft_reserved(name))
         return -EPERM;
+    if (unlinked_before(dir, name))
+        return 0;
     int r = drop_save(fs, parent, name, tid);
-    return r <= 0 ? r : ss_image_unlink(dir, name);
+    if (r <= 0)
+        return r;
+    ss_slot_note_save(SS_NONE);
+    ss_slot_note_begun(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    return ss_image_unlink(dir, name);
 }
 
 void ss_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -271,8 +301,9 @@ static int retarget(struct ss_fs *fs, uint32_t index, int old_dir, fuse_ino_t ne
     if (exclusive && exists(dir, newname))
         return -EEXIST;
     ss_content_take_back(save); /* a crash half-way must not publish it under either name in the wrong place */
-    if (ss_node_id(save->dir) != newparent &&
-        renameat2(old_dir, save->draft_name, dir, save->draft_name, RENAME_NOREPLACE) < 0)
+    if (ss_node_id(ss_save_where(save)->dir) != newparent &&
+        renameat2(old_dir, save->draft_name, dir, save->draft_name, RENAME_NOREPLACE) < 0 &&
+        !ss_draft_still_named(dir, save->draft_name, draft)) /* unless a worker that died has done it */
         return -errno;
     pthread_mutex_lock(&save->state);
     save->exclusive = exclusive;
@@ -305,6 +336,8 @@ static int rename_save(struct ss_fs *fs, uint32_t index, fuse_ino_t newparent, c
     char target[NAME_MAX + 1];
     int r;
 
+    ss_slot_note_save(index);
+    ss_slot_note_begun(pin_draft(save));
     ss_save_claim(save);
     int old_dir = ss_save_place(fs, save, target);
     pthread_mutex_lock(&save->state);
@@ -330,6 +363,37 @@ static void replace_save(struct ss_fs *fs, uint32_t index)
         ss_judge_drop(fs, index);
 }
 
+/* Did a worker that died do this rename already? A draft's record may yet have to be written. */
+static bool renamed_before(struct ss_fs *fs, int dir, const char *name, fuse_ino_t newparent, const char *newname)
+{
+    struct ss_draft_record record;
+    struct stat then, now;
+    int pin;
+
+    if (!ss_slot_was_begun(&pin) || pin < 0)
+        return false;
+    if (ss_slot_was_saved() == SS_NONE)
+        return !ss_draft_still_named(dir, name, pin);
+    struct ss_save *save = ss_save_at(fs, ss_slot_was_saved());
+    bool lives = save->in_use && atomic_load(&save->draft) >= 0 && fstat(pin, &then) == 0 &&
+                 fstat(atomic_load(&save->draft), &now) == 0 && then.st_dev == now.st_dev && then.st_ino == now.st_ino;
+    if (!lives)
+        return true; /* and more has become of it since */
+    pthread_mutex_lock(&fs->tables);
+    const struct ss_place *place = ss_save_where(save);
+    bool done = ss_node_id(place->dir) == newparent && strcmp(place->target, newname) == 0;
+    pthread_mutex_unlock(&fs->tables);
+    if (!done)
+        return false;
+    pthread_mutex_lock(&save->state);
+    snprintf(save->record.target, sizeof save->record.target, "%s", newname);
+    record = save->record;
+    pthread_mutex_unlock(&save->state);
+    if (!ss_draft_still_named(ss_dir_fd(fs, newparent), newname, pin)) /* not published since */
+        ss_draft_write(pin, &record);
+    return true;
+}
+
 static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
                      unsigned flags, pid_t tid)
 {
@@ -341,6 +405,8 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
         return -EPERM;
     if (parent == newparent && strcmp(name, newname) == 0)
         return 0;
+    if (renamed_before(fs, dir, name, newparent, newname))
+        return 0;
     uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
     if (index != SS_NONE && gave_way(fs, index, parent, name)) {
         ss_save_release(fs, index);
@@ -351,6 +417,8 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
         replaced = ss_save_find(fs, ss_node_index(newparent), newname, tid);
     int r = index == SS_NONE ? 1 : rename_save(fs, index, newparent, newname, flags);
     if (r == 1) {
+        ss_slot_note_save(SS_NONE);
+        ss_slot_note_begun(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
         r = renameat2(dir, name, newdir, newname, flags) < 0 ? -errno : 0;
         if (r == 0 && index != SS_NONE)
             follow_image(fs, index, newparent, newname);

@@ -42,7 +42,7 @@ static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_fi
         return r;
     }
     ss_handle_at(fs, handle)->writes = writes;
-    fi->fh = handle;
+    fi->fh = ss_handle_fh(fs, handle);
     if (flags & O_TRUNC)
         r = ss_content_truncate(fs, save, ss_handle_at(fs, handle), 0);
     if (r == 0 && (flags & O_TRUNC) && uid != 0)
@@ -64,6 +64,7 @@ static int create_new(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const
     int r = ss_save_begin(fs, caller->pid, ss_node_index(parent), name, -1, fi->flags & O_EXCL, &index);
     if (r < 0)
         return r;
+    ss_slot_note_save(index);
     r = ss_content_create(fs, ss_save_at(fs, index), caller, mode);
     if (r == 0)
         r = open_save(fs, index, fi->flags & ~O_TRUNC, fi, caller->pid, caller->uid);
@@ -150,7 +151,7 @@ static int open_image(struct ss_fs *fs, struct ss_node *node, uint32_t index, st
     fi->keep_cache = ss_stamp_equal(&node->cached, &now);
     node->cached = now;
     pthread_mutex_unlock(&fs->tables);
-    fi->fh = handle;
+    fi->fh = ss_handle_fh(fs, handle);
     return 0;
 }
 
@@ -203,8 +204,10 @@ void ss_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct ss_handle *handle = ss_handle_at(fs, fi->fh);
 
     (void)ino;
-    if (handle->kind == SS_HANDLE_SAVE)
-        ss_judge_release(fs, handle->save, handle);
-    ss_handle_give(fs, (uint32_t)fi->fh);
+    if (ss_handle_is_open(fs, fi->fh)) {
+        if (handle->kind == SS_HANDLE_SAVE)
+            ss_judge_release(fs, handle->save, handle);
+        ss_handle_give(fs, (uint32_t)fi->fh);
+    }
     fuse_reply_err(req, 0);
 }

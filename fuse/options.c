@@ -19,6 +19,10 @@ static const struct fuse_opt table[] = {
     OPTION("--help", help, 1),
     OPTION("-V", version, 1),
     OPTION("--version", version, 1),
+    OPTION("--upgrade", upgrade, 1),
+    OPTION("--resume=%s", resume, 0),
+    OPTION("--takes-over=%s", takes_over, 0),
+    OPTION("noresend", no_resend, 1),
     OPTION("digest=%s", digest, 0),
     OPTION("savers=%s", savers, 0),
     OPTION("ro", read_only, 1),
@@ -55,7 +59,13 @@ static int take_argument(void *data, const char *argument, int key, struct fuse_
 
 static int check(const struct ss_options *options)
 {
-    if (options->help || options->version)
+    if (options->help || options->version || options->takes_over)
+        return 0;
+    if (options->upgrade && (!options->backing || options->mount)) {
+        fprintf(stderr, "savesealfs: --upgrade wants one MOUNT\n");
+        return -EINVAL;
+    }
+    if (options->upgrade)
         return 0;
     if (!options->mount) {
         fprintf(stderr, "savesealfs: BACKING and MOUNT are wanted; see savesealfs -h\n");
@@ -81,11 +91,14 @@ void ss_options_free(struct ss_options *options)
     free(options->mount);
     free(options->digest);
     free(options->savers);
+    free(options->resume);
+    free(options->takes_over);
 }
 
 void ss_options_usage(void)
 {
     puts("usage: savesealfs [options] BACKING MOUNT\n"
+         "       savesealfs --upgrade MOUNT\n"
          "\n"
          "Shows the save directory BACKING under MOUNT, which may be the same place. What is\n"
          "being written there is hidden from others until its writer closed it cleanly.\n"
@@ -96,7 +109,10 @@ void ss_options_usage(void)
          "    -o digest=full        seal with a digest of the whole file (default)\n"
          "    -o digest=header      seal with a digest of the header alone\n"
          "    -o savers=PATH[:PATH] programs that may see every draft under its public name\n"
+         "    -o noresend           after a crash do as on a kernel before 6.9 (for tests)\n"
          "    -o OPTION[,OPTION]    any mount option of FUSE: allow_other, ro, ...\n"
+         "\n"
+         "--upgrade has a mount go on with the program that is on disk now, without unmounting.\n"
          "\n"
          "As root, other users may use the mount (allow_other) unless you say otherwise.\n"
          "Unmount with: umount MOUNT, or as a user: fusermount3 -u MOUNT");

@@ -14,6 +14,10 @@ struct ss_options {
     int help;
     int version;
     int read_only;
+    int no_resend;
+    int upgrade;      /* backing is the mount */
+    char *resume;     /* descriptor of the tables, NULL: a new mount */
+    char *takes_over; /* layout that is asked about, NULL: not */
 };
 
 /* Parses argv into options; what is left in args is libfuse's. Returns 0, or -EINVAL after a message on stderr. */

@@ -9,7 +9,7 @@
 #include "core/seal.h"
 
 struct sync_job {
-    int fd;
+    struct ss_save *save;
     int result; /* 0 or -errno */
 };
 
@@ -17,7 +17,7 @@ static void *run_sync(void *context)
 {
     struct sync_job *job = context;
 
-    job->result = fdatasync(job->fd) < 0 ? -errno : 0;
+    job->result = ss_save_sync(job->save, true);
     return NULL;
 }
 
@@ -26,11 +26,11 @@ static void *run_sync(void *context)
 static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, uint64_t size, int *sync_result,
                            struct ss_seal *seal)
 {
-    struct sync_job job = {.fd = atomic_load(&save->draft)};
+    struct sync_job job = {.save = save};
     pthread_t thread;
 
     bool threaded = pthread_create(&thread, NULL, run_sync, &job) == 0;
-    int r = ss_seal_make(job.fd, size, fs->digest_full, save->record.writer, NULL, seal);
+    int r = ss_seal_make(atomic_load(&save->draft), size, fs->digest_full, save->record.writer, NULL, seal);
     if (threaded)
         pthread_join(thread, NULL);
     else
@@ -83,7 +83,7 @@ static int seal_draft(struct ss_fs *fs, struct ss_save *save, uint64_t size, con
 
     int r = sync_and_digest(fs, save, size, &synced, &seal);
     if (synced < 0)
-        return ss_save_sync_failed(save, -synced);
+        return synced;
     if (r == -ENODATA)
         return 0; /* cut while it was read: somebody still changes it, and this preparation is stale */
     if (r == 0)
@@ -92,14 +92,13 @@ static int seal_draft(struct ss_fs *fs, struct ss_save *save, uint64_t size, con
         r = write_commitment(fs, save, probe);
     if (r < 0)
         return r;
-    if (fsync(fd) < 0) /* the attributes */
-        return ss_save_sync_failed(save, errno);
-    return sync_commitment(fs, save);
+    r = ss_save_sync(save, false); /* the attributes */
+    return r < 0 ? r : sync_commitment(fs, save);
 }
 
 static int prepare_changed(struct ss_fs *fs, struct ss_save *save, uint64_t changes)
 {
-    struct ss_prepared prepared = {.valid = true, .changes = changes};
+    struct ss_prepared prepared = {.changes = changes};
     struct ss_format_probe probe;
     struct stat st;
     int r = 0, fd = atomic_load(&save->draft);
@@ -119,7 +118,9 @@ static int prepare_changed(struct ss_fs *fs, struct ss_save *save, uint64_t chan
         return r;
 
     pthread_mutex_lock(&save->state);
+    atomic_store(&save->prepared.valid, false);
     save->prepared = prepared;
+    atomic_store(&save->prepared.valid, true);
     save->was_partial |= probe.completion == SS_COMPLETION_PARTIAL;
     pthread_mutex_unlock(&save->state);
     return 0;

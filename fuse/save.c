@@ -1,6 +1,7 @@
 #include "save.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,11 +25,16 @@ static uint32_t *bucket(struct ss_fs *fs, uint32_t dir, const char *name)
     return &fs->save_buckets[hash % SS_SAVE_BUCKETS];
 }
 
+static bool is_at(const struct ss_save *save, uint32_t dir, const char *name)
+{
+    return ss_save_where(save)->dir == dir && strcmp(ss_save_where(save)->target, name) == 0;
+}
+
 /* With tables held. Newest first. */
 static void link_name(struct ss_fs *fs, uint32_t index)
 {
     struct ss_save *save = ss_save_at(fs, index);
-    uint32_t *head = bucket(fs, save->dir, save->target);
+    uint32_t *head = bucket(fs, ss_save_where(save)->dir, ss_save_where(save)->target);
 
     save->next = *head;
     *head = index;
@@ -37,33 +43,40 @@ static void link_name(struct ss_fs *fs, uint32_t index)
 static void unlink_name(struct ss_fs *fs, uint32_t index)
 {
     struct ss_save *save = ss_save_at(fs, index);
-    uint32_t *link = bucket(fs, save->dir, save->target);
+    uint32_t *link = bucket(fs, ss_save_where(save)->dir, ss_save_where(save)->target);
 
     while (*link != index)
         link = &ss_save_at(fs, *link)->next;
     *link = save->next;
 }
 
-static void init_record(struct ss_save *save, uint32_t dir, const char *name, int base, bool exclusive)
+static void init_locks(struct ss_save *save)
 {
-    *save = (struct ss_save){
-        .next = SS_NONE,
-        .refs = 3, /* the caller, the node, the link */
-        .linked = true,
-        .dir = dir,
-        .next_deferred = SS_NONE,
-        .created = base < 0,
-        .base = base,
-        .draft = -1,
-        .exclusive = exclusive,
-        .verdict = SS_CLEAN,
-    };
-    snprintf(save->target, sizeof save->target, "%s", name);
-    clock_gettime(CLOCK_MONOTONIC, &save->begun);
     pthread_mutex_init(&save->content, NULL);
     pthread_mutex_init(&save->preparing, NULL);
     pthread_mutex_init(&save->state, NULL);
     pthread_cond_init(&save->idle, NULL);
+}
+
+static void init_record(struct ss_save *save, uint32_t node, uint32_t dir, const char *name, int base, bool exclusive)
+{
+    *save = (struct ss_save){
+        .next = SS_NONE,
+        .refs = 3, /* the caller, the node, the link */
+        .node = node,
+        .linked = true,
+        .places[0].dir = dir,
+        .next_deferred = SS_NONE,
+        .created = base < 0,
+        .base = base,
+        .draft = -1,
+        .witness = -1,
+        .exclusive = exclusive,
+        .verdict = SS_CLEAN,
+    };
+    snprintf(save->places[0].target, sizeof save->places[0].target, "%s", name);
+    clock_gettime(CLOCK_MONOTONIC, &save->begun);
+    init_locks(save);
 }
 
 /* With tables held: tid's open is on its way to the save. */
@@ -109,7 +122,7 @@ static uint32_t announced_by(struct ss_fs *fs, uint32_t dir, const char *name, c
 {
     for (uint32_t i = *bucket(fs, dir, name); i != SS_NONE; i = ss_save_at(fs, i)->next) {
         struct ss_save *save = ss_save_at(fs, i);
-        if (save->dir == dir && strcmp(save->target, name) == 0 && family->pid > 0 && save->family.pid == family->pid &&
+        if (is_at(save, dir, name) && family->pid > 0 && save->family.pid == family->pid &&
             save->family.start == family->start && is_announced_only(save))
             return i;
     }
@@ -145,11 +158,11 @@ int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, i
         return -ENFILE;
     }
     struct ss_save *save = ss_save_at(fs, taken);
-    init_record(save, dir, name, base, exclusive);
+    init_record(save, node, dir, name, base, exclusive);
     save->family = family;
     save->expected[0] = tid;
     save->expected_since = save->begun.tv_sec;
-    save->node = node;
+    atomic_store(&save->in_use, true);
     ss_node_ref(fs, node);
     ss_node_ref(fs, dir);
     link_name(fs, taken);
@@ -170,14 +183,16 @@ void ss_save_unref(struct ss_fs *fs, uint32_t index)
 
     if (--save->refs > 0)
         return;
+    atomic_store(&save->in_use, false);
     ss_family_close(&save->family);
     ss_fs_close_later(fs, save->base);
     ss_fs_close_later(fs, atomic_load(&save->draft));
+    ss_fs_close_later(fs, atomic_load(&save->witness));
     pthread_mutex_destroy(&save->content);
     pthread_mutex_destroy(&save->preparing);
     pthread_mutex_destroy(&save->state);
     pthread_cond_destroy(&save->idle);
-    ss_node_unref(fs, save->dir);
+    ss_node_unref(fs, ss_save_where(save)->dir);
     ss_pool_give(&fs->saves, index);
 }
 
@@ -214,12 +229,12 @@ void ss_save_unlink(struct ss_fs *fs, uint32_t index)
 void ss_save_withdraw(struct ss_fs *fs, uint32_t index, pid_t tid)
 {
     pthread_mutex_lock(&fs->tables);
-    struct ss_save *opened = ss_save_at(fs, index);
+    const struct ss_place *place = ss_save_where(ss_save_at(fs, index));
     uint32_t next;
-    for (uint32_t i = *bucket(fs, opened->dir, opened->target); i != SS_NONE; i = next) {
+    for (uint32_t i = *bucket(fs, place->dir, place->target); i != SS_NONE; i = next) {
         struct ss_save *save = ss_save_at(fs, i);
         next = save->next;
-        if (i == index || save->dir != opened->dir || strcmp(save->target, opened->target) != 0 || !expects(save, tid))
+        if (i == index || !is_at(save, place->dir, place->target) || !expects(save, tid))
             continue;
         pthread_mutex_lock(&save->state);
         ss_save_expected_came(save, tid);
@@ -237,10 +252,12 @@ void ss_save_relink(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *
     struct ss_save *save = ss_save_at(fs, index);
     if (save->linked)
         unlink_name(fs, index);
-    uint32_t old = save->dir;
-    save->dir = dir;
+    uint32_t old = ss_save_where(save)->dir;
+    struct ss_place *place = &save->places[!save->place];
+    place->dir = dir;
+    snprintf(place->target, sizeof place->target, "%s", name);
     ss_node_ref(fs, dir);
-    snprintf(save->target, sizeof save->target, "%s", name);
+    atomic_store(&save->place, !save->place);
     if (save->linked)
         link_name(fs, index);
     ss_node_unref(fs, old);
@@ -256,8 +273,8 @@ int ss_save_data(struct ss_save *save)
 int ss_save_place(struct ss_fs *fs, struct ss_save *save, char target[NAME_MAX + 1])
 {
     pthread_mutex_lock(&fs->tables);
-    memcpy(target, save->target, sizeof save->target);
-    int dir = ss_node_at(fs, ss_node_id(save->dir))->fd;
+    memcpy(target, ss_save_where(save)->target, NAME_MAX + 1);
+    int dir = ss_node_at(fs, ss_node_id(ss_save_where(save)->dir))->fd;
     pthread_mutex_unlock(&fs->tables);
     return dir;
 }
@@ -278,7 +295,7 @@ static uint32_t next_candidate(struct ss_fs *fs, uint32_t index, uint32_t dir, c
 {
     for (; index != SS_NONE; index = ss_save_at(fs, index)->next) {
         struct ss_save *save = ss_save_at(fs, index);
-        if (save->dir == dir && strcmp(save->target, name) == 0) {
+        if (is_at(save, dir, name)) {
             ss_save_ref(fs, index);
             return index;
         }
@@ -298,7 +315,7 @@ uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t ti
         bool visible = (!is_announced_only(save) || expects(save, tid)) && ss_save_visible_to(fs, save, tid);
         pthread_mutex_lock(&fs->tables);
 
-        bool here = save->linked && save->dir == dir && strcmp(save->target, name) == 0;
+        bool here = save->linked && is_at(save, dir, name);
         if (visible && here)
             break;
         uint32_t next = next_candidate(fs, here ? save->next : *bucket(fs, dir, name), dir, name);
@@ -317,7 +334,8 @@ uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_na
     for (uint32_t b = 0; fs->save_count && found == SS_NONE && b < SS_SAVE_BUCKETS; b++) {
         for (uint32_t i = fs->save_buckets[b]; i != SS_NONE; i = ss_save_at(fs, i)->next) {
             struct ss_save *save = ss_save_at(fs, i);
-            if (save->dir == dir && atomic_load(&save->draft) >= 0 && strcmp(save->draft_name, draft_name) == 0) {
+            if (ss_save_where(save)->dir == dir && atomic_load(&save->draft) >= 0 &&
+                strcmp(save->draft_name, draft_name) == 0) {
                 ss_save_ref(fs, i);
                 found = i;
                 break;
@@ -352,14 +370,63 @@ void ss_save_expect(struct ss_fs *fs, struct ss_save *save, pid_t tid)
     pthread_mutex_unlock(&fs->tables);
 }
 
-int ss_save_sync_failed(struct ss_save *save, int error)
+void ss_save_add_failure(struct ss_save *save, uint64_t start, uint64_t end, int error)
+{
+    struct ss_failures *next = &save->failures[!save->failing];
+
+    *next = *ss_save_failures(save);
+    ss_failures_add(next, start, end, error);
+    atomic_store(&save->failing, !save->failing);
+}
+
+void ss_save_resolve_failure(struct ss_save *save, uint64_t start, uint64_t end)
+{
+    struct ss_failures *next = &save->failures[!save->failing];
+
+    *next = *ss_save_failures(save);
+    ss_failures_resolve(next, start, end);
+    atomic_store(&save->failing, !save->failing);
+}
+
+/* Opened before an error can be lost. Without one (no descriptors left) only that protection is lost. */
+static int open_witness(struct ss_save *save)
+{
+    char path[64];
+    int none = -1, witness = atomic_load(&save->witness);
+
+    if (witness >= 0)
+        return witness;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", atomic_load(&save->draft));
+    witness = open(path, O_RDONLY | O_CLOEXEC | O_NOATIME);
+    if (witness < 0)
+        witness = open(path, O_RDONLY | O_CLOEXEC);
+    if (witness >= 0 && !atomic_compare_exchange_strong(&save->witness, &none, witness)) {
+        close(witness);
+        witness = none;
+    }
+    return witness;
+}
+
+static void note_sync_failure(struct ss_save *save, int error)
 {
     pthread_mutex_lock(&save->state);
     if (save->verdict == SS_CLEAN) {
-        save->verdict = SS_SYNC_FAILED;
         snprintf(save->detail, sizeof save->detail, "fsync failed: %s", strerrordesc_np(error));
+        atomic_store(&save->verdict, SS_SYNC_FAILED);
     }
     pthread_mutex_unlock(&save->state);
+}
+
+int ss_save_sync(struct ss_save *save, bool data_only)
+{
+    int draft = atomic_load(&save->draft), witness = open_witness(save);
+
+    int error = (data_only ? fdatasync(draft) : fsync(draft)) < 0 ? errno : 0;
+    if (!error && atomic_load(&save->unsure) && witness >= 0 && fdatasync(witness) < 0)
+        error = errno;
+    if (error)
+        note_sync_failure(save, error);
+    atomic_store(&save->unsure, false);
     return -error;
 }
 
@@ -387,6 +454,53 @@ bool ss_save_is_idle(const struct ss_save *save)
         if (save->expected[i] != 0)
             return false;
     return save->writers == 0;
+}
+
+void ss_save_each_fd(const struct ss_save *save, void (*visit)(void *context, int fd), void *context)
+{
+    visit(context, save->family.pidfd);
+    visit(context, save->base);
+    visit(context, save->draft);
+    visit(context, save->witness);
+}
+
+static bool is_older(const struct ss_save *a, const struct ss_save *b)
+{
+    return a->begun.tv_sec != b->begun.tv_sec ? a->begun.tv_sec < b->begun.tv_sec : a->begun.tv_nsec < b->begun.tv_nsec;
+}
+
+/* With tables held: among those of its bucket by age, newest first. */
+static void link_by_age(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+    uint32_t *link = bucket(fs, ss_save_where(save)->dir, ss_save_where(save)->target);
+
+    while (*link != SS_NONE && is_older(save, ss_save_at(fs, *link)))
+        link = &ss_save_at(fs, *link)->next;
+    save->next = *link;
+    *link = index;
+}
+
+void ss_save_rebuild(struct ss_fs *fs)
+{
+    memset(fs->save_buckets, 0xff, sizeof fs->save_buckets);
+    fs->save_count = 0;
+    for (uint32_t i = 0; i < *fs->saves.used; i++) {
+        struct ss_save *save = ss_save_at(fs, i);
+        if (!save->in_use) {
+            ss_pool_give(&fs->saves, i);
+            continue;
+        }
+        init_locks(save);
+        save->busy = false;
+        save->next_deferred = SS_NONE;
+        save->handles = save->writers = save->unflushed = 0;
+        save->unsure = true;
+        if (save->linked) {
+            link_by_age(fs, i);
+            fs->save_count++;
+        }
+    }
 }
 
 static bool try_claim(struct ss_save *save)
@@ -444,9 +558,9 @@ void ss_save_sweep(struct ss_fs *fs)
     for (;;) {
         pthread_mutex_lock(&fs->tables);
         uint32_t index = fs->save_count ? behind : SS_NONE;
-        while (index < fs->saves.used && !ss_save_at(fs, index)->linked)
+        while (index < *fs->saves.used && !(ss_save_at(fs, index)->in_use && ss_save_at(fs, index)->linked))
             index++;
-        if (index >= fs->saves.used) {
+        if (index >= *fs->saves.used) {
             pthread_mutex_unlock(&fs->tables);
             ss_fs_close_pending(fs);
             return;

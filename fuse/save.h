@@ -35,20 +35,28 @@ enum ss_save_status {
 
 /* What the last preparation found; good while changes has not moved. */
 struct ss_prepared {
-    bool valid;
+    _Atomic bool valid; /* written last */
     uint64_t changes;
     enum ss_completion completion;
     char why[128]; /* for a PARTIAL completion */
 };
 
+/* Where the draft will be published. */
+struct ss_place {
+    uint32_t dir; /* node of the directory */
+    char target[NAME_MAX + 1];
+};
+
 struct ss_save {
+    _Atomic bool in_use; /* written last when it is taken, first when it is freed */
+
     /* Guarded by fs.tables. */
     uint32_t next; /* in its bucket */
     uint32_t refs; /* the node, handles, and whoever works on it */
     uint32_t node; /* constant */
-    bool linked;   /* reachable by name: holds a reference on node, dir and itself */
-    uint32_t dir;  /* node of the directory; constant while busy */
-    char target[NAME_MAX + 1];
+    bool linked;   /* reachable by name: holds a reference on node, directory and itself */
+    struct ss_place places[2];
+    _Atomic uint32_t place; /* the one that is in force; constant while busy */
     uint32_t next_deferred;
     bool sync_only; /* deferred work: only the directory is left to sync */
 
@@ -62,7 +70,9 @@ struct ss_save {
      * without. */
     pthread_mutex_t content;
     _Atomic int draft;
-    char draft_name[SS_DRAFT_NAME_SIZE]; /* written before draft */
+    char draft_name[SS_DRAFT_NAME_SIZE]; /* written before there is a file of it, which is before draft */
+    _Atomic int witness; /* the draft opened once more before it was first synced, -1 not yet: see ss_save_sync */
+    _Atomic bool unsure; /* a worker died, perhaps in the middle of a sync: ask the witness */
 
     pthread_mutex_t preparing; /* one preparation at a time */
 
@@ -84,9 +94,10 @@ struct ss_save {
     uint64_t closed_changes; /* changes when the last of these came */
     pid_t last_closer;       /* process of the last close for writing, 0 unknown */
     bool exclusive;          /* must not replace */
-    enum ss_finding verdict; /* SS_CLEAN, or the first thing that spoilt it */
+    _Atomic enum ss_finding verdict; /* SS_CLEAN, or the first thing that spoilt it; written after detail */
     char detail[SS_DETAIL_MAX];
-    struct ss_failures failures;
+    struct ss_failures failures[2];
+    _Atomic uint32_t failing;          /* the one that is in force */
     pid_t writer[SS_SAVE_WRITERS_MAX]; /* processes that wrote */
     uint32_t writer_count;             /* SS_SAVE_WRITERS_MAX + 1: more than fit */
     struct ss_prepared prepared;
@@ -122,6 +133,21 @@ void ss_save_release(struct ss_fs *fs, uint32_t index);
 /* Takes the save off its name: nobody finds it any more. Takes the tables lock. Idempotent. */
 void ss_save_unlink(struct ss_fs *fs, uint32_t index);
 
+/* Its place at this moment, with tables held. */
+static inline const struct ss_place *ss_save_where(const struct ss_save *save)
+{
+    return &save->places[save->place];
+}
+
+/* With state held: the failed writes, and how they become more and fewer. Each change takes effect in one store: a
+ * worker may die at any time. */
+static inline const struct ss_failures *ss_save_failures(const struct ss_save *save)
+{
+    return &save->failures[save->failing];
+}
+void ss_save_add_failure(struct ss_save *save, uint64_t start, uint64_t end, int error);
+void ss_save_resolve_failure(struct ss_save *save, uint64_t start, uint64_t end);
+
 /* Gives it another name. Claimed by the caller. Takes the tables lock. */
 void ss_save_relink(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *name);
 
@@ -131,8 +157,17 @@ void ss_save_expect(struct ss_fs *fs, struct ss_save *save, pid_t tid);
 /* tid has opened the save `index`: other saves of the name need not expect it any more. */
 void ss_save_withdraw(struct ss_fs *fs, uint32_t index, pid_t tid);
 
-/* An fsync failed with error (positive errno): nothing can make up for that. Returns -error. Takes state. */
-int ss_save_sync_failed(struct ss_save *save, int error);
+/* fsync or fdatasync of the draft. A failure spoils the save for good, nothing can make up for it. The kernel reports a
+ * write-back error once to each open file description; should the worker die between the call and noting the error, its
+ * successor learns of it from the witness. Returns 0 or -errno. Takes state. */
+int ss_save_sync(struct ss_save *save, bool data_only);
+
+/* Calls visit for every descriptor that the save owns. */
+void ss_save_each_fd(const struct ss_save *save, void (*visit)(void *context, int fd), void *context);
+
+/* With tables held, in a new process: which records are free, who is called what, how many handles each has. Locks are
+ * new. References are not counted. */
+void ss_save_rebuild(struct ss_fs *fs);
 
 /* Seconds since its verdict went against it, -1 when it has not. */
 time_t ss_save_failed_for(struct ss_save *save);

@@ -15,7 +15,7 @@ struct name {
 
 static bool is_scarce(const struct ss_fs *fs)
 {
-    return fs->nodes.used - fs->nodes.free_count > fs->node_limit;
+    return ss_pool_count(&fs->nodes) > fs->node_limit;
 }
 
 void ss_trim_notice(struct ss_fs *fs)
@@ -36,8 +36,8 @@ static bool idle_name(struct ss_fs *fs, struct ss_node *node, bool scarce, struc
         return false;
     if (node->kind == SS_NODE_SAVE) {
         const struct ss_save *save = ss_save_at(fs, node->save);
-        name->parent = ss_node_id(save->dir);
-        memcpy(name->text, save->target, sizeof name->text);
+        name->parent = ss_node_id(ss_save_where(save)->dir);
+        memcpy(name->text, ss_save_where(save)->target, sizeof name->text);
         return true;
     }
     if (node->kind != SS_NODE_IMAGE || !scarce)
@@ -54,7 +54,7 @@ static size_t collect(struct ss_fs *fs, uint32_t *at, struct name names[BATCH])
 
     pthread_mutex_lock(&fs->tables);
     bool scarce = is_scarce(fs);
-    for (; *at < fs->nodes.used && count < BATCH; ++*at)
+    for (; *at < *fs->nodes.used && count < BATCH; ++*at)
         count += idle_name(fs, ss_pool_at(&fs->nodes, *at), scarce, &names[count]);
     fs->finished = 0;
     pthread_mutex_unlock(&fs->tables);

@@ -10,8 +10,8 @@ void ss_verdict_spoil(struct ss_save *save, enum ss_finding finding, const char 
 {
     if (save->verdict != SS_CLEAN)
         return;
-    save->verdict = finding;
     snprintf(save->detail, sizeof save->detail, "%s", detail);
+    atomic_store(&save->verdict, finding);
 }
 
 static void spoil_by_close(struct ss_save *save, enum ss_finding finding, int number)
@@ -75,7 +75,7 @@ int ss_verdict_note_close(struct ss_save *save, struct ss_handle *handle, const 
         save->unflushed--;
     if (how->finding != SS_CLEAN && matters(save, how->tgid))
         spoil_by_close(save, how->finding, how->number);
-    const struct ss_failure *failure = ss_failures_first(&save->failures);
+    const struct ss_failure *failure = ss_failures_first(ss_save_failures(save));
     if (failure)
         r = -failure->error;
     else if (save->verdict != SS_CLEAN && save->verdict != SS_WRITER_VANISHED)
@@ -97,7 +97,7 @@ enum ss_finding ss_verdict_of(struct ss_save *save, char detail[SS_DETAIL_MAX], 
 {
     pthread_mutex_lock(&save->state);
     enum ss_finding finding = save->verdict;
-    const struct ss_failure *failure = ss_failures_first(&save->failures);
+    const struct ss_failure *failure = ss_failures_first(ss_save_failures(save));
     const struct ss_prepared *prepared = &save->prepared;
     bool current = prepared->valid && prepared->changes == atomic_load(&save->changes);
 

@@ -1,0 +1,347 @@
+#include "keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/util.h"
+#include "log.h"
+#include "loop.h"
+#include "mountpoint.h"
+
+#define SS_ARGUMENTS_MAX 256
+#define WORKER_STACK ((size_t)1 << 20)
+#define WORKER_STOPPED 3        /* exit status: ended because it was told to, the mount goes on */
+#define IDLE_DEATHS_MAX 8       /* of workers that had served nothing, one after the other */
+#define SHORT_LIFE 20           /* ms: one that was killed from outside after less counts, too */
+#define STOP_SECONDS 30         /* for what a worker has in hand at an upgrade */
+#define PROBE_SECONDS 10        /* for the new program to say whether it can go on */
+#define KEEPER_OOM_SCORE "-900" /* what dies with the keeper is the mount */
+
+struct worker {
+    const struct ss_keeper *keeper;
+    pid_t keeper_pid;
+    char oom_score[16]; /* what it had before, for workers */
+};
+
+/* --- a worker --- */
+
+static void write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t n = write(fd, text, strlen(text));
+    (void)n; /* without the privilege for it, it stays as it is */
+    close(fd);
+}
+
+static int worker_main(void *context)
+{
+    const struct worker *worker = context;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != worker->keeper_pid)
+        _exit(1);
+    write_file("/proc/self/oom_score_adj", worker->oom_score);
+    int r = ss_loop_run(worker->keeper->session, worker->keeper->fs);
+    if (r == -ECANCELED)
+        _exit(WORKER_STOPPED);
+    if (r < 0)
+        ss_log(LOG_ERR, "%s: ended: %s", worker->keeper->fs->mount, strerrordesc_np(-r));
+    exit(r < 0);
+}
+
+/* It shares the descriptor table and nothing else. Returns its pid or -errno. */
+static pid_t start_worker(struct worker *worker)
+{
+    static _Alignas(64) char stack[WORKER_STACK]; /* each worker gets a copy */
+
+    pid_t pid = clone(worker_main, stack + sizeof stack, CLONE_FILES | SIGCHLD, worker);
+    return pid < 0 ? -errno : pid;
+}
+
+/* --- an upgrade --- */
+
+int ss_keeper_takes_over(const char *layout)
+{
+    char mine[32];
+
+    snprintf(mine, sizeof mine, "%llx", (unsigned long long)ss_fs_layout());
+    return strcmp(layout, mine) == 0 ? 0 : 1;
+}
+
+/* Waits for a child of ours. Returns its status, or -1 when it had to be killed. */
+static int wait_for(pid_t pid, int seconds)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    int status;
+
+    for (int i = 0; i < seconds * 100; i++) {
+        if (waitpid(pid, &status, WNOHANG) == pid)
+            return status;
+        nanosleep(&pause, NULL);
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    return -1;
+}
+
+/* Asks the program on disk, so that a mount is never left to one that can not be started or knows other tables. */
+static bool can_take_over(const struct ss_keeper *keeper)
+{
+    char layout[64];
+    sigset_t none;
+
+    snprintf(layout, sizeof layout, "--takes-over=%llx", (unsigned long long)ss_fs_layout());
+    pid_t pid = fork();
+    if (pid == 0) {
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        execl(keeper->program, "savesealfs", layout, (char *)NULL);
+        _exit(127);
+    }
+    int status = pid < 0 ? -1 : wait_for(pid, PROBE_SECONDS);
+    return status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* For every descriptor that is open: mark it to be closed by exec, or not. No memory is allocated. */
+static void close_on_exec(bool closes)
+{
+    struct entry {
+        uint64_t ino;
+        int64_t off;
+        unsigned short size;
+        unsigned char type;
+        char name[];
+    };
+    _Alignas(8) char batch[4096];
+    long n;
+
+    int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (dir >= 0 && (n = syscall(SYS_getdents64, dir, batch, sizeof batch)) > 0) {
+        for (long at = 0; at < n;) {
+            const struct entry *entry = (const void *)(batch + at);
+            int fd = atoi(entry->name);
+            at += entry->size;
+            if (entry->name[0] != '.' && fd > 2 && fd != dir)
+                fcntl(fd, F_SETFD, closes ? FD_CLOEXEC : 0);
+        }
+    }
+    if (dir >= 0)
+        close(dir);
+}
+
+void ss_keeper_resumed(void)
+{
+    close_on_exec(true);
+}
+
+/* Returns only when that is not possible. No worker runs. */
+static void become_new_version(const struct ss_keeper *keeper)
+{
+    char *arguments[SS_ARGUMENTS_MAX + 2], resume[32];
+    int count = 0;
+
+    while (keeper->arguments[count] && count < SS_ARGUMENTS_MAX) {
+        arguments[count] = keeper->arguments[count];
+        count++;
+    }
+    snprintf(resume, sizeof resume, "--resume=%d", keeper->fs->arena.fd);
+    if (strncmp(arguments[count - 1], "--resume=", 9) == 0)
+        count--; /* it was upgraded before */
+    arguments[count] = resume;
+    arguments[count + 1] = NULL;
+    close_on_exec(false);
+    execv(keeper->program, arguments);
+    ss_log(LOG_ERR, "%s: %s can not be started: %s", keeper->fs->mount, keeper->program, strerror(errno));
+    close_on_exec(true);
+}
+
+int ss_keeper_upgrade(const char *mount)
+{
+    const struct timespec pause = {.tv_nsec = 20000000};
+    struct ss_mount_state before, now;
+
+    int r = ss_mount_ask(mount, &before);
+    if (r == 0 && kill(before.keeper, SIGHUP) < 0)
+        r = -errno;
+    if (r < 0) {
+        fprintf(stderr, "savesealfs: %s: %s\n", mount,
+                r == -ENODATA || r == -ENOTSUP ? "is no mount of savesealfs" : strerrordesc_np(-r));
+        return 1;
+    }
+    for (int i = 0; i < (STOP_SECONDS + 2 * PROBE_SECONDS) * 50; i++) {
+        nanosleep(&pause, NULL);
+        if (ss_mount_ask(mount, &now) < 0 || now.refusals != before.refusals) {
+            fprintf(stderr,
+                    "savesealfs: %s: the program on disk can not go on with this mount; the old one serves on; "
+                    "unmount and mount again to use the new one\n",
+                    mount);
+            return 1;
+        }
+        if (now.upgrades != before.upgrades) {
+            printf("%s: is served by version %s now\n", mount, now.version);
+            return 0;
+        }
+    }
+    fprintf(stderr, "savesealfs: %s: no answer\n", mount);
+    return 1;
+}
+
+/* --- the keeper --- */
+
+struct watch {
+    bool detached;
+    bool upgrading;
+    int64_t stop_by; /* as now() gives it, while upgrading */
+    bool ended;      /* by a second signal */
+};
+
+/* CLOCK_MONOTONIC, milliseconds. */
+static int64_t now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static void begin_upgrade(const struct ss_keeper *keeper, pid_t worker, struct watch *watch)
+{
+    if (watch->upgrading || watch->detached)
+        return;
+    if (!can_take_over(keeper)) {
+        ss_log(LOG_WARNING, "%s: %s can not go on with this mount: not upgraded", keeper->fs->mount, keeper->program);
+        atomic_fetch_add(&keeper->fs->shared->refusals, 1);
+        return;
+    }
+    watch->upgrading = true;
+    watch->stop_by = now() + STOP_SECONDS * 1000;
+    kill(worker, SIGHUP);
+}
+
+static void end_mount(const struct ss_keeper *keeper, pid_t worker, struct watch *watch)
+{
+    if (watch->detached) {
+        ss_log(LOG_WARNING, "%s: ended by a second signal; what is being written now is kept as interrupted drafts",
+               keeper->fs->mount);
+        watch->ended = true;
+        kill(worker, SIGKILL);
+        return;
+    }
+    ss_log(LOG_INFO, "%s: unmounting", keeper->fs->mount);
+    ss_mount_detach(keeper->fs->mount);
+    watch->detached = true;
+}
+
+/* Returns the status of the worker when it has ended. */
+static int watch_worker(const struct ss_keeper *keeper, pid_t worker, struct watch *watch)
+{
+    const struct timespec tick = {.tv_sec = 1};
+    sigset_t set;
+    int status;
+
+    ss_loop_signals(&set);
+    while (waitpid(worker, &status, WNOHANG) != worker) {
+        int signal = sigtimedwait(&set, NULL, &tick);
+        if (signal == SIGTERM || signal == SIGINT)
+            end_mount(keeper, worker, watch);
+        else if (signal == SIGHUP)
+            begin_upgrade(keeper, worker, watch);
+        if (watch->upgrading && now() > watch->stop_by)
+            kill(worker, SIGKILL); /* what it has in hand is sent again */
+    }
+    return status;
+}
+
+static bool is_own_fault(int signal)
+{
+    return signal == SIGSEGV || signal == SIGBUS || signal == SIGABRT || signal == SIGILL || signal == SIGFPE ||
+           signal == SIGTRAP || signal == SIGSYS;
+}
+
+/* A worker was killed that had lived for so many ms. False: that is enough. */
+static bool may_go_on(const struct ss_keeper *keeper, int signal, uint64_t served, int64_t life, unsigned *idle_deaths)
+{
+    struct ss_shared *shared = keeper->fs->shared;
+
+    /* One that was killed from outside may just have had something long in hand. */
+    if (served > 0)
+        *idle_deaths = 0;
+    else if (is_own_fault(signal) || life < SHORT_LIFE)
+        ++*idle_deaths;
+    shared->own_fault = is_own_fault(signal);
+    ss_log(LOG_ERR, "%s: the worker ended by signal %d (%s) after %llu requests", keeper->fs->mount, signal,
+           sigdescr_np(signal) ? sigdescr_np(signal) : "unknown", (unsigned long long)served);
+    if (*idle_deaths > IDLE_DEATHS_MAX) {
+        ss_log(LOG_CRIT, "%s: %u workers have died without serving anything: giving up; drafts are kept",
+               keeper->fs->mount, *idle_deaths);
+        return false;
+    }
+    if (*idle_deaths > 1) {
+        const struct timespec pause = {.tv_nsec = 5000000L << (*idle_deaths < 7 ? *idle_deaths : 7)};
+        nanosleep(&pause, NULL);
+    }
+    atomic_fetch_add(&shared->restarts, 1);
+    return true;
+}
+
+static void read_oom_score(char *text, size_t size)
+{
+    int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, size - 1);
+
+    text[n > 0 ? n : 0] = '\0';
+    if (fd >= 0)
+        close(fd);
+}
+
+int ss_keeper_run(const struct ss_keeper *keeper)
+{
+    struct worker worker = {.keeper = keeper, .keeper_pid = getpid()};
+    struct ss_shared *shared = keeper->fs->shared;
+    struct watch watch = {.detached = false};
+    unsigned idle_deaths = 0;
+
+    read_oom_score(worker.oom_score, sizeof worker.oom_score);
+    write_file("/proc/self/oom_score_adj", KEEPER_OOM_SCORE);
+    for (;;) {
+        uint64_t served = atomic_load(&shared->served);
+        int64_t begun = now();
+        pid_t pid = start_worker(&worker);
+        if (pid < 0) {
+            ss_log(LOG_CRIT, "%s: no worker can be started: %s", keeper->fs->mount, strerrordesc_np(-pid));
+            return 1;
+        }
+        int status = watch_worker(keeper, pid, &watch);
+        keeper->fs->resumed = true;
+        if (WIFEXITED(status) && WEXITSTATUS(status) != WORKER_STOPPED)
+            return WEXITSTATUS(status);
+        if (watch.ended)
+            return 1;
+        if (watch.upgrading) {
+            watch.upgrading = false;
+            become_new_version(keeper);
+            atomic_fetch_add(&shared->refusals, 1);
+        } else if (WIFSIGNALED(status) && !may_go_on(keeper, WTERMSIG(status), atomic_load(&shared->served) - served,
+                                                     now() - begun, &idle_deaths)) {
+            return 1;
+        }
+    }
+}
+
+void ss_keeper_note_descriptors(struct ss_shared *shared)
+{
+    for (int fd = 0; fd < 4096 && shared->kept_count < SS_KEPT_MAX; fd++)
+        if (fcntl(fd, F_GETFD) >= 0)
+            shared->kept[shared->kept_count++] = fd;
+}

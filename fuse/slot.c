@@ -1,0 +1,142 @@
+#include "slot.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs.h"
+
+static _Thread_local struct ss_slot *mine;
+
+struct ss_slot *ss_slot_mine(void)
+{
+    return mine;
+}
+
+struct ss_slot *ss_slot_at(struct ss_fs *fs, uint32_t index)
+{
+    return &fs->shared->slots[index];
+}
+
+struct fuse_in_header *ss_slot_request(struct ss_fs *fs, const struct ss_slot *slot)
+{
+    size_t index = (size_t)(slot - fs->shared->slots);
+    return (struct fuse_in_header *)(void *)(fs->requests + index * SS_SLOT_BUFFER_SIZE);
+}
+
+/* All but its state. The request's length first: from then on there is nothing to adopt. */
+void ss_slot_clear(struct ss_fs *fs, struct ss_slot *slot)
+{
+    struct fuse_in_header *request = ss_slot_request(fs, slot);
+
+    __atomic_store_n(&request->len, 0, __ATOMIC_SEQ_CST);
+    if (slot->pin >= 0)
+        close(slot->pin);
+    slot->pin = -1;
+    slot->node = slot->handle = slot->save = SS_NONE;
+    slot->faults = slot->forgotten = 0;
+    slot->begun = slot->inherited = false;
+    atomic_store(&slot->reply_len, 0);
+    atomic_store(&slot->answered, false);
+}
+
+int ss_slot_begin(struct ss_fs *fs)
+{
+    for (uint32_t i = 0; i < SS_SLOTS_MAX; i++) {
+        struct ss_slot *slot = ss_slot_at(fs, i);
+        enum ss_slot_state state = SS_SLOT_FREE;
+        if (!atomic_compare_exchange_strong(&slot->state, &state, SS_SLOT_THREAD))
+            continue;
+        slot->pin = -1;
+        ss_slot_clear(fs, slot);
+        mine = slot;
+        return 0;
+    }
+    return -ENFILE;
+}
+
+void ss_slot_end(struct ss_fs *fs)
+{
+    struct ss_slot *slot = mine;
+
+    mine = NULL;
+    ss_arena_discard(&fs->arena, ss_slot_request(fs, slot), SS_SLOT_BUFFER_SIZE);
+    atomic_store(&slot->state, SS_SLOT_FREE);
+}
+
+void ss_slot_note_reply(const struct iovec *iov, int count)
+{
+    uint32_t len = 0;
+
+    if (!mine)
+        return;
+    for (int i = 0; i < count; i++) {
+        if (iov[i].iov_len > SS_SLOT_REPLY_MAX - len)
+            return;
+        memcpy(mine->reply + len, iov[i].iov_base, iov[i].iov_len);
+        len += (uint32_t)iov[i].iov_len;
+    }
+    atomic_store(&mine->reply_len, len);
+}
+
+void ss_slot_note_answered(void)
+{
+    if (mine)
+        atomic_store(&mine->answered, true);
+}
+
+void ss_slot_note_node(uint32_t node)
+{
+    if (mine)
+        mine->node = node;
+}
+
+void ss_slot_note_handle(uint32_t handle)
+{
+    if (mine)
+        mine->handle = handle;
+}
+
+void ss_slot_note_save(uint32_t save)
+{
+    if (mine)
+        mine->save = save;
+}
+
+void ss_slot_drop_node(uint32_t node)
+{
+    if (mine && mine->node == node)
+        mine->node = SS_NONE;
+}
+
+void ss_slot_drop_handle(uint32_t handle)
+{
+    if (mine && mine->handle == handle)
+        mine->handle = SS_NONE;
+}
+
+void ss_slot_note_begun(int fd)
+{
+    if (!mine) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    int old = mine->pin;
+    mine->pin = fd;
+    mine->begun = true;
+    if (old >= 0)
+        close(old);
+}
+
+bool ss_slot_was_begun(int *pin)
+{
+    *pin = mine ? mine->pin : -1;
+    return mine && mine->begun;
+}
+
+uint32_t ss_slot_was_saved(void)
+{
+    return mine ? mine->save : SS_NONE;
+}
