@@ -43,12 +43,17 @@ static void count_node(struct ss_fs *fs, struct ss_node *node)
 
 static void count_save(struct ss_fs *fs, uint32_t index)
 {
-    const struct ss_save *save = ss_save_at(fs, index);
+    struct ss_save *save = ss_save_at(fs, index);
 
     ss_node_ref(fs, ss_save_where(save)->dir);
     if (save->linked) {
         ss_node_ref(fs, save->node);
         ss_save_ref(fs, index);
+    }
+    if (save->sync_only) {
+        ss_save_ref(fs, index);
+        save->next_deferred = fs->deferred;
+        fs->deferred = index;
     }
 }
 
@@ -187,8 +192,11 @@ static bool is_known_already(struct ss_fs *fs, struct ss_slot *slot)
 {
     struct ss_slot *older = find_adopted(fs, ss_slot_request(fs, slot)->unique);
 
-    if (older && slot->inherited)
+    if (older && slot->inherited) {
+        if (older->pin == slot->pin)
+            older->pin = -1; /* handed over */
         release_slot(fs, older);
+    }
     return older && !slot->inherited;
 }
 
@@ -214,25 +222,26 @@ static void adopt_slots(struct ss_fs *fs)
  * that is given up says nothing about its process. */
 static void give_back(struct ss_fs *fs, struct ss_slot *slot, bool comes_again)
 {
-    uint32_t node = slot->node, handle = slot->handle, save = slot->save;
-    bool creates = ss_slot_request(fs, slot)->opcode == FUSE_CREATE;
+    uint32_t node = slot->node;
+    uint64_t fh = slot->handle;
+    bool creates = ss_slot_request(fs, slot)->opcode == FUSE_CREATE, opened = false;
 
     slot->node = SS_NONE;
     if (node != SS_NONE)
         ss_node_forget(fs, ss_node_id(node), 1);
-    slot->handle = SS_NONE;
-    if (handle != SS_NONE) {
-        struct ss_handle *taken = ss_handle_at(fs, handle);
-        if (taken->kind == SS_HANDLE_SAVE && comes_again)
-            ss_judge_forget_handle(fs, taken->save, taken);
-        else if (taken->kind == SS_HANDLE_SAVE)
-            ss_judge_release(fs, taken->save, taken);
-        ss_handle_give(fs, handle);
+    slot->handle = SS_SLOT_NO_HANDLE;
+    if (fh != SS_SLOT_NO_HANDLE && ss_handle_is_open(fs, fh)) {
+        struct ss_handle *handle = ss_handle_at(fs, fh);
+        opened = true;
+        if (handle->kind == SS_HANDLE_SAVE && comes_again)
+            ss_judge_forget_handle(fs, handle->save, handle);
+        else if (handle->kind == SS_HANDLE_SAVE)
+            ss_judge_release(fs, handle->save, handle);
+        ss_handle_give(fs, (uint32_t)fh);
     }
-    if (!creates || save == SS_NONE)
-        return;
-    slot->save = SS_NONE;
-    if (comes_again || handle == SS_NONE)
+    uint32_t save = slot->save;
+    slot->save = creates ? SS_NONE : save;
+    if (creates && save != SS_NONE && ss_save_is(fs, save, slot->save_serial) && (comes_again || !opened))
         ss_judge_forget(fs, save);
 }
 
@@ -241,6 +250,7 @@ static void inherit(struct ss_slot *slot, const struct ss_slot *old)
     slot->faults = old->faults;
     slot->node = old->node;
     slot->handle = old->handle;
+    slot->save_serial = old->save_serial;
     slot->save = old->save;
     slot->begun = old->begun;
     slot->pin = old->pin;

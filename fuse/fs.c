@@ -126,8 +126,8 @@ uint32_t ss_handle_take(struct ss_fs *fs, enum ss_handle_kind kind, int fd, uint
         handle->fd = fd;
         handle->node = node;
         handle->save = save;
+        ss_slot_note_handle(ss_handle_fh(fs, index));
         atomic_store(&handle->kind, kind);
-        ss_slot_note_handle(index);
         ss_node_ref(fs, node);
         if (save != SS_NONE)
             ss_save_ref(fs, save);
@@ -156,7 +156,7 @@ void ss_handle_give(struct ss_fs *fs, uint32_t index)
 {
     pthread_mutex_lock(&fs->tables);
     struct ss_handle *handle = ss_handle_at(fs, index);
-    ss_slot_drop_handle(index);
+    ss_slot_drop_handle(ss_handle_fh(fs, index));
     atomic_store(&handle->kind, SS_HANDLE_FREE);
     ss_fs_close_later(fs, handle->fd);
     ss_node_unref(fs, handle->node);

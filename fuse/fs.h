@@ -71,6 +71,7 @@ struct ss_shared {
     int log;     /* of the system log's socket, -1 none */
 
     uint32_t nodes_used, handles_used, saves_used; /* of the pools, guarded by tables */
+    _Atomic uint64_t serial;                       /* of the next save */
     _Atomic uint32_t generation;                   /* of the handle that was taken last */
     _Atomic bool ready;                            /* the mount works, and whoever started it has been told */
     _Atomic dev_t device;                          /* of the mount; 0 until known */

@@ -311,6 +311,9 @@ bool ss_judge_deferred(struct ss_fs *fs)
     struct ss_save *save = ss_save_at(fs, index);
     if (sync_only) {
         sync_place(fs, save);
+        pthread_mutex_lock(&fs->tables);
+        save->sync_only = false;
+        pthread_mutex_unlock(&fs->tables);
     } else {
         ss_verdict_note_mapper(save);
         conclude(fs, index, true);
@@ -473,7 +476,7 @@ void ss_judge_adopt(struct ss_fs *fs, uint32_t index)
     char target[NAME_MAX + 1];
 
     bool drafted = atomic_load(&save->draft) >= 0;
-    bool idle = ss_save_is_idle(save) && save->opened && save->record.state != SS_DRAFT_WAIT;
+    bool idle = ss_save_is_idle(save) && save->opened;
     if (!drafted)
         remove_unfinished(fs, save);
     if (save->status == SS_SAVE_PUBLISHED || save->status == SS_SAVE_DROPPED) {
@@ -481,6 +484,8 @@ void ss_judge_adopt(struct ss_fs *fs, uint32_t index)
     } else if (drafted && save->status == SS_SAVE_OPEN && has_its_name(fs, save, target)) {
         ss_xattr_remove(atomic_load(&save->draft), SS_DRAFT_XATTR);
         finish_publication(fs, index, save, target);
+    } else if (drafted && save->record.state == SS_DRAFT_WAIT) {
+        ss_draft_write(atomic_load(&save->draft), &save->record); /* perhaps it was about to be written */
     } else if (save->status == SS_SAVE_OPEN && idle) {
         ss_save_claim(save);
         if (!conclude(fs, index, false))

@@ -119,14 +119,17 @@ void ss_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 void ss_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
+    ss_slot_note_forgotten();
     ss_node_forget(ss_fs(req), ino, nlookup);
     fuse_reply_none(req);
 }
 
 void ss_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        ss_slot_note_forgotten();
         ss_node_forget(ss_fs(req), forgets[i].ino, forgets[i].nlookup);
+    }
     fuse_reply_none(req);
 }
 
@@ -228,11 +231,14 @@ int ss_redirect_save(struct ss_fs *fs, struct ss_save *save, bool trusts_content
     return ss_redirect(fs, dir, target, trusts_content, tid, trusts_content ? -1 : ss_save_data(save));
 }
 
-/* For ss_slot_note_begun. */
-static int pin_draft(struct ss_save *save)
+/* Something that must not be done twice is about to be done to the save's draft, if it has one. */
+static void note_begun_to(struct ss_fs *fs, uint32_t index)
 {
+    const struct ss_save *save = ss_save_at(fs, index);
     int draft = atomic_load(&save->draft);
-    return draft < 0 ? -1 : fcntl(draft, F_DUPFD_CLOEXEC, 0);
+
+    if (draft >= 0)
+        ss_slot_note_begun_to_save(fcntl(draft, F_DUPFD_CLOEXEC, 0), index, save->serial);
 }
 
 /* Drops the draft that the caller's family has of name. Returns 1 when there is none to drop: the image is meant. */
@@ -244,24 +250,24 @@ static int drop_save(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_
     /* Programs unlink what they failed to write; soon after a failure that is the draft. Later the image is meant,
      * which the family has seen under the name since. */
     bool image_meant = gave_way(fs, index, parent, name) && ss_save_failed_for(ss_save_at(fs, index)) > CLEANUP_SECONDS;
-    if (!image_meant) {
-        ss_slot_note_save(index);
-        ss_slot_note_begun(pin_draft(ss_save_at(fs, index)));
-    }
+    if (!image_meant)
+        note_begun_to(fs, index);
     int r = image_meant ? 1 : ss_judge_drop(fs, index);
     ss_save_release(fs, index);
     return r == -ESTALE ? 1 : r;
 }
 
 /* Did a worker that died do this unlink already? */
-static bool unlinked_before(int dir, const char *name)
+static bool unlinked_before(struct ss_fs *fs, int dir, const char *name)
 {
     struct stat st;
+    bool to_draft;
     int pin;
 
     if (!ss_slot_was_begun(&pin) || pin < 0)
         return false;
-    if (ss_slot_was_saved() != SS_NONE)
+    ss_slot_was_begun_to(fs, &to_draft);
+    if (to_draft)
         return fstat(pin, &st) == 0 && st.st_nlink == 0;
     return !ss_draft_still_named(dir, name, pin);
 }
@@ -273,12 +279,11 @@ static int do_unlink(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_
         return dir;
     if (ss_draft_reserved(name))
         return -EPERM;
-    if (unlinked_before(dir, name))
+    if (unlinked_before(fs, dir, name))
         return 0;
     int r = drop_save(fs, parent, name, tid);
     if (r <= 0)
         return r;
-    ss_slot_note_save(SS_NONE);
     ss_slot_note_begun(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
     return ss_image_unlink(dir, name);
 }
@@ -336,8 +341,7 @@ static int rename_save(struct ss_fs *fs, uint32_t index, fuse_ino_t newparent, c
     char target[NAME_MAX + 1];
     int r;
 
-    ss_slot_note_save(index);
-    ss_slot_note_begun(pin_draft(save));
+    note_begun_to(fs, index);
     ss_save_claim(save);
     int old_dir = ss_save_place(fs, save, target);
     pthread_mutex_lock(&save->state);
@@ -367,18 +371,16 @@ static void replace_save(struct ss_fs *fs, uint32_t index)
 static bool renamed_before(struct ss_fs *fs, int dir, const char *name, fuse_ino_t newparent, const char *newname)
 {
     struct ss_draft_record record;
-    struct stat then, now;
+    bool to_draft;
     int pin;
 
     if (!ss_slot_was_begun(&pin) || pin < 0)
         return false;
-    if (ss_slot_was_saved() == SS_NONE)
+    uint32_t index = ss_slot_was_begun_to(fs, &to_draft);
+    if (!to_draft ||
+        index == SS_NONE) /* an image, or a draft that was published since, under the one name or the other */
         return !ss_draft_still_named(dir, name, pin);
-    struct ss_save *save = ss_save_at(fs, ss_slot_was_saved());
-    bool lives = save->in_use && atomic_load(&save->draft) >= 0 && fstat(pin, &then) == 0 &&
-                 fstat(atomic_load(&save->draft), &now) == 0 && then.st_dev == now.st_dev && then.st_ino == now.st_ino;
-    if (!lives)
-        return true; /* and more has become of it since */
+    struct ss_save *save = ss_save_at(fs, index);
     pthread_mutex_lock(&fs->tables);
     const struct ss_place *place = ss_save_where(save);
     bool done = ss_node_id(place->dir) == newparent && strcmp(place->target, newname) == 0;
@@ -417,7 +419,6 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
         replaced = ss_save_find(fs, ss_node_index(newparent), newname, tid);
     int r = index == SS_NONE ? 1 : rename_save(fs, index, newparent, newname, flags);
     if (r == 1) {
-        ss_slot_note_save(SS_NONE);
         ss_slot_note_begun(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
         r = renameat2(dir, name, newdir, newname, flags) < 0 ? -errno : 0;
         if (r == 0 && index != SS_NONE)

@@ -64,7 +64,7 @@ static int create_new(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const
     int r = ss_save_begin(fs, caller->pid, ss_node_index(parent), name, -1, fi->flags & O_EXCL, &index);
     if (r < 0)
         return r;
-    ss_slot_note_save(index);
+    ss_slot_note_save(index, ss_save_at(fs, index)->serial);
     r = ss_content_create(fs, ss_save_at(fs, index), caller, mode);
     if (r == 0)
         r = open_save(fs, index, fi->flags & ~O_TRUNC, fi, caller->pid, caller->uid);

@@ -16,6 +16,12 @@ struct ss_save *ss_save_at(struct ss_fs *fs, uint32_t index)
     return (struct ss_save *)(void *)(fs->saves.base + (size_t)index * fs->saves.record_size);
 }
 
+bool ss_save_is(struct ss_fs *fs, uint32_t index, uint64_t serial)
+{
+    const struct ss_save *save = ss_save_at(fs, index);
+    return save->in_use && save->serial == serial;
+}
+
 static uint32_t *bucket(struct ss_fs *fs, uint32_t dir, const char *name)
 {
     uint32_t hash = dir * 0x9e3779b1u;
@@ -159,6 +165,7 @@ int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, i
     }
     struct ss_save *save = ss_save_at(fs, taken);
     init_record(save, node, dir, name, base, exclusive);
+    save->serial = atomic_fetch_add(&fs->shared->serial, 1);
     save->family = family;
     save->expected[0] = tid;
     save->expected_since = save->begun.tv_sec;

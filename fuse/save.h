@@ -61,6 +61,7 @@ struct ss_save {
     bool sync_only; /* deferred work: only the directory is left to sync */
 
     /* Constant once it is linked. */
+    uint64_t serial; /* no other save of the mount has it */
     struct ss_family family;
     struct timespec begun; /* CLOCK_MONOTONIC */
     bool created;          /* there was no image of that name: nothing to fall back to */
@@ -110,6 +111,9 @@ struct ss_save {
 };
 
 struct ss_save *ss_save_at(struct ss_fs *fs, uint32_t index);
+
+/* Is the record that save still? */
+bool ss_save_is(struct ss_fs *fs, uint32_t index, uint64_t serial);
 
 /* Begins a save of name in directory node dir for the process of tid (or gives the one that another of its threads has
  * just announced), linked under its name, with one reference for the caller. base is the image to edit, open for

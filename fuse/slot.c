@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "fs.h"
+#include "save.h"
 
 static _Thread_local struct ss_slot *mine;
 
@@ -34,7 +35,8 @@ void ss_slot_clear(struct ss_fs *fs, struct ss_slot *slot)
     if (slot->pin >= 0)
         close(slot->pin);
     slot->pin = -1;
-    slot->node = slot->handle = slot->save = SS_NONE;
+    slot->node = slot->save = SS_NONE;
+    slot->handle = SS_SLOT_NO_HANDLE;
     slot->faults = slot->forgotten = 0;
     slot->begun = slot->inherited = false;
     atomic_store(&slot->reply_len, 0);
@@ -92,16 +94,24 @@ void ss_slot_note_node(uint32_t node)
         mine->node = node;
 }
 
-void ss_slot_note_handle(uint32_t handle)
+void ss_slot_note_handle(uint64_t fh)
 {
     if (mine)
-        mine->handle = handle;
+        mine->handle = fh;
 }
 
-void ss_slot_note_save(uint32_t save)
+void ss_slot_note_save(uint32_t save, uint64_t serial)
+{
+    if (!mine)
+        return;
+    mine->save_serial = serial;
+    mine->save = save;
+}
+
+void ss_slot_note_forgotten(void)
 {
     if (mine)
-        mine->save = save;
+        mine->forgotten++;
 }
 
 void ss_slot_drop_node(uint32_t node)
@@ -110,13 +120,13 @@ void ss_slot_drop_node(uint32_t node)
         mine->node = SS_NONE;
 }
 
-void ss_slot_drop_handle(uint32_t handle)
+void ss_slot_drop_handle(uint64_t fh)
 {
-    if (mine && mine->handle == handle)
-        mine->handle = SS_NONE;
+    if (mine && mine->handle == fh)
+        mine->handle = SS_SLOT_NO_HANDLE;
 }
 
-void ss_slot_note_begun(int fd)
+void ss_slot_note_begun_to_save(int fd, uint32_t save, uint64_t serial)
 {
     if (!mine) {
         if (fd >= 0)
@@ -124,10 +134,17 @@ void ss_slot_note_begun(int fd)
         return;
     }
     int old = mine->pin;
+    atomic_store(&mine->begun, false); /* nothing of the old notes with anything of the new */
+    ss_slot_note_save(save, serial);
     mine->pin = fd;
-    mine->begun = true;
+    atomic_store(&mine->begun, true);
     if (old >= 0)
         close(old);
+}
+
+void ss_slot_note_begun(int fd)
+{
+    ss_slot_note_begun_to_save(fd, SS_NONE, 0);
 }
 
 bool ss_slot_was_begun(int *pin)
@@ -136,7 +153,8 @@ bool ss_slot_was_begun(int *pin)
     return mine && mine->begun;
 }
 
-uint32_t ss_slot_was_saved(void)
+uint32_t ss_slot_was_begun_to(struct ss_fs *fs, bool *to_save)
 {
-    return mine ? mine->save : SS_NONE;
+    *to_save = mine && mine->begun && mine->save != SS_NONE;
+    return *to_save && ss_save_is(fs, mine->save, mine->save_serial) ? mine->save : SS_NONE;
 }

@@ -22,7 +22,8 @@
 #define SS_SLOT_THREADS_MAX 256u                       /* of those, used by threads at one time */
 #define SS_SLOT_REPLY_MAX 512u                         /* longer answers are those of requests that may be done twice */
 #define SS_SLOT_BUFFER_SIZE (((size_t)256 + 1) * 4096) /* the largest request: 256 pages and a header */
-#define SS_RESENT (UINT64_C(1) << 63)                  /* in a request's number: it was sent before */
+#define SS_SLOT_NO_HANDLE UINT64_MAX
+#define SS_RESENT (UINT64_C(1) << 63) /* in a request's number: it was sent before */
 
 struct ss_fs;
 struct fuse_in_header;
@@ -35,17 +36,18 @@ enum ss_slot_state {
 
 struct ss_slot {
     _Atomic enum ss_slot_state state;
-    bool inherited;     /* its notes are those of an adopted slot, which is done with */
-    uint32_t faults;    /* workers that died by their own fault with it in hand */
-    uint32_t forgotten; /* FORGET: how many of its entries are done */
+    _Atomic bool inherited; /* its notes are those of an adopted slot, which is done with */
+    uint32_t faults;        /* workers that died by their own fault with it in hand */
+    uint32_t forgotten;     /* FORGET: how many of its entries are done */
 
     /* What it has taken and the kernel may not know of; SS_NONE: nothing. Noted right after it was taken. */
-    uint32_t node;   /* a lookup was counted for it */
-    uint32_t handle; /* opened */
-    uint32_t save;   /* CREATE: begun; UNLINK, RENAME: acted on */
+    uint32_t node;        /* a lookup was counted for it */
+    uint64_t handle;      /* opened: its fh, SS_SLOT_NO_HANDLE none */
+    uint32_t save;        /* CREATE: begun; UNLINK, RENAME: acted on */
+    uint64_t save_serial; /* of that one, so that it is not taken for a later one in the same record */
 
-    bool begun; /* what must not be done twice was found to be possible, and may be done since */
-    int pin;    /* descriptor of what it is done to, so that its inode number is not used again; -1 none */
+    _Atomic bool begun; /* what must not be done twice was found to be possible, and may be done since */
+    int pin;            /* descriptor of what it is done to, so that its inode number is not used again; -1 none */
 
     _Atomic bool answered;         /* the answer has gone out; what follows is in the other tables */
     _Atomic uint32_t reply_len;    /* the answer was formed; 0 not yet */
@@ -72,21 +74,23 @@ void ss_slot_note_reply(const struct iovec *iov, int count);
 void ss_slot_note_answered(void);
 
 /* Notes of the calling thread's request; nothing happens in a thread that has no slot. */
-void ss_slot_note_node(uint32_t node);     /* a lookup was counted */
-void ss_slot_note_handle(uint32_t handle); /* opened */
-void ss_slot_note_save(uint32_t save);
+void ss_slot_note_node(uint32_t node); /* a lookup was counted */
+void ss_slot_note_handle(uint64_t fh); /* is about to be opened */
+void ss_slot_note_save(uint32_t save, uint64_t serial);
+void ss_slot_note_forgotten(void);     /* one more entry of a FORGET is about to be done */
 void ss_slot_drop_node(uint32_t node); /* is about to be given back, if it is that one */
-void ss_slot_drop_handle(uint32_t handle);
+void ss_slot_drop_handle(uint64_t fh);
 
 /* What must not be done twice is about to be done. fd: a descriptor of what it is done to (O_PATH will do; the slot
- * closes it) or -1. */
+ * closes it) or -1. The second: to that save's draft. */
 void ss_slot_note_begun(int fd);
+void ss_slot_note_begun_to_save(int fd, uint32_t save, uint64_t serial);
 
 /* Had a worker that died begun this request already? *pin: what it was being done to, -1 nothing (not the caller's to
  * close; good until ss_slot_note_begun). */
 bool ss_slot_was_begun(int *pin);
 
-/* The save that a worker that died acted on for this request, SS_NONE. */
-uint32_t ss_slot_was_saved(void);
+/* The save that it was being done to, SS_NONE: not to a draft, or that save is gone. *to_save: it was to a draft. */
+uint32_t ss_slot_was_begun_to(struct ss_fs *fs, bool *to_save);
 
 #endif
