@@ -395,6 +395,7 @@ void ss_adopt(struct ss_fs *fs)
     ss_handle_rebuild(fs);
     count_references(fs);
     adopt_slots(fs);
+    ss_fs_close_pending(fs); /* what that has freed: it is no stray */
     close_strays(fs);
     repair_saves(fs);
 }

@@ -20,8 +20,10 @@
 #define SS_ARGUMENTS_MAX 256
 #define WORKER_STACK ((size_t)1 << 20)
 #define WORKER_STOPPED 3        /* exit status: ended because it was told to, the mount goes on */
-#define IDLE_DEATHS_MAX 8       /* of workers that had served nothing, one after the other */
-#define SHORT_LIFE 20           /* ms: one that was killed from outside after less counts, too */
+#define SHORT_LIFE 20           /* ms */
+#define PATIENCE 64             /* with workers that die without having served anything, one after the other: */
+#define FAULT_WEIGHT 8          /* what one that died by its own fault counts; */
+#define SHORT_LIFE_WEIGHT 1     /* what one that was killed soon by somebody else does */
 #define STOP_SECONDS 30         /* for what a worker has in hand at an upgrade */
 #define PROBE_SECONDS 10        /* for the new program to say whether it can go on */
 #define KEEPER_OOM_SCORE "-900" /* what dies with the keeper is the mount */
@@ -269,26 +271,27 @@ static bool is_own_fault(int signal)
            signal == SIGTRAP || signal == SIGSYS;
 }
 
-/* A worker was killed that had lived for so many ms. False: that is enough. */
-static bool may_go_on(const struct ss_keeper *keeper, int signal, uint64_t served, int64_t life, unsigned *idle_deaths)
+/* A worker was killed that had lived for so many ms. *impatience: with those before it. False: that is enough. */
+static bool may_go_on(const struct ss_keeper *keeper, int signal, uint64_t served, int64_t life, unsigned *impatience)
 {
     struct ss_shared *shared = keeper->fs->shared;
 
-    /* One that was killed from outside may just have had something long in hand. */
-    if (served > 0)
-        *idle_deaths = 0;
-    else if (is_own_fault(signal) || life < SHORT_LIFE)
-        ++*idle_deaths;
     shared->own_fault = is_own_fault(signal);
+    if (served > 0)
+        *impatience = 0;
+    else if (shared->own_fault)
+        *impatience += FAULT_WEIGHT;
+    else if (life < SHORT_LIFE) /* later, it may just have had something long in hand */
+        *impatience += SHORT_LIFE_WEIGHT;
     ss_log(LOG_ERR, "%s: the worker ended by signal %d (%s) after %llu requests", keeper->fs->mount, signal,
            sigdescr_np(signal) ? sigdescr_np(signal) : "unknown", (unsigned long long)served);
-    if (*idle_deaths > IDLE_DEATHS_MAX) {
-        ss_log(LOG_CRIT, "%s: %u workers have died without serving anything: giving up; drafts are kept",
-               keeper->fs->mount, *idle_deaths);
+    if (*impatience > PATIENCE) {
+        ss_log(LOG_CRIT, "%s: one worker after the other dies without serving anything: giving up; drafts are kept",
+               keeper->fs->mount);
         return false;
     }
-    if (*idle_deaths > 1) {
-        const struct timespec pause = {.tv_nsec = 5000000L << (*idle_deaths < 7 ? *idle_deaths : 7)};
+    if (*impatience > FAULT_WEIGHT) {
+        const struct timespec pause = {.tv_nsec = 10000000L * *impatience};
         nanosleep(&pause, NULL);
     }
     atomic_fetch_add(&shared->restarts, 1);
@@ -310,7 +313,7 @@ int ss_keeper_run(const struct ss_keeper *keeper)
     struct worker worker = {.keeper = keeper, .keeper_pid = getpid()};
     struct ss_shared *shared = keeper->fs->shared;
     struct watch watch = {.detached = false};
-    unsigned idle_deaths = 0;
+    unsigned impatience = 0;
 
     read_oom_score(worker.oom_score, sizeof worker.oom_score);
     write_file("/proc/self/oom_score_adj", KEEPER_OOM_SCORE);
@@ -333,7 +336,7 @@ int ss_keeper_run(const struct ss_keeper *keeper)
             become_new_version(keeper);
             atomic_fetch_add(&shared->refusals, 1);
         } else if (WIFSIGNALED(status) && !may_go_on(keeper, WTERMSIG(status), atomic_load(&shared->served) - served,
-                                                     now() - begun, &idle_deaths)) {
+                                                     now() - begun, &impatience)) {
             return 1;
         }
     }
