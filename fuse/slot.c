@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/fuse.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "fs.h"
@@ -43,6 +44,17 @@ void ss_slot_clear(struct ss_fs *fs, struct ss_slot *slot)
     atomic_store(&slot->answered, false);
 }
 
+/* The kernel copies a request into pages that it looks up. Where one is not mapped yet it has to wait for it, and when
+ * the worker is killed in that moment it ends the request with EIO instead of sending it again (seen on Linux 6.18 in
+ * one of twenty kills). So all are mapped before. */
+static void map_pages(char *at, size_t size)
+{
+    if (madvise(at, size, MADV_POPULATE_WRITE) == 0)
+        return;
+    for (size_t i = 0; i < size; i += 4096) /* Linux before 5.14 */
+        *(volatile char *)(at + i) = 0;
+}
+
 int ss_slot_begin(struct ss_fs *fs)
 {
     for (uint32_t i = 0; i < SS_SLOTS_MAX; i++) {
@@ -52,6 +64,7 @@ int ss_slot_begin(struct ss_fs *fs)
             continue;
         slot->pin = -1;
         ss_slot_clear(fs, slot);
+        map_pages((char *)ss_slot_request(fs, slot), SS_SLOT_BUFFER_SIZE);
         mine = slot;
         return 0;
     }
