@@ -54,11 +54,26 @@ static int truncate_save(struct ss_fs *fs, uint32_t index, off_t size, pid_t tid
         handle->writes = true;
         r = ss_content_truncate(fs, save, handle, size);
         int closed = ss_judge_flush(fs, save, handle, tid);
+        if (r == 0 && closed == 0)
+            ss_slot_note_begun_to_save(-1, index, save->serial);
         ss_judge_release(fs, index, handle);
         r = r < 0 ? r : closed;
     }
     ss_handle_give(fs, taken);
     return r;
+}
+
+/* Did a worker that died do it, up to the publication? */
+static bool truncated_before(struct ss_save *save)
+{
+    int none;
+
+    if (!ss_slot_was_begun(&none))
+        return false;
+    pthread_mutex_lock(&save->state);
+    bool published = save->status == SS_SAVE_PUBLISHED;
+    pthread_mutex_unlock(&save->state);
+    return published;
 }
 
 static int set_size(struct ss_fs *fs, struct ss_node *node, off_t size, struct fuse_file_info *fi, pid_t tid)
@@ -67,6 +82,8 @@ static int set_size(struct ss_fs *fs, struct ss_node *node, off_t size, struct f
 
     if (handle && handle->kind == SS_HANDLE_SAVE)
         return handle->writes ? ss_content_truncate(fs, ss_save_at(fs, handle->save), handle, size) : -EBADF;
+    if (node->kind == SS_NODE_SAVE && truncated_before(ss_save_at(fs, node->save)))
+        return 0;
     if (node->kind == SS_NODE_SAVE) {
         int r = truncate_save(fs, node->save, size, tid);
         return r == -ESTALE ? ss_redirect_save(fs, ss_save_at(fs, node->save), size > 0, tid) : r;

@@ -264,12 +264,14 @@ static bool unlinked_before(struct ss_fs *fs, int dir, const char *name)
     bool to_draft;
     int pin;
 
-    if (!ss_slot_was_begun(&pin) || pin < 0)
+    if (!ss_slot_was_begun(&pin) || pin < 0 || fstat(pin, &st) < 0)
         return false;
-    ss_slot_was_begun_to(fs, &to_draft);
-    if (to_draft)
-        return fstat(pin, &st) == 0 && st.st_nlink == 0;
-    return !ss_draft_still_named(dir, name, pin);
+    uint32_t index = ss_slot_was_begun_to(fs, &to_draft);
+    if (!to_draft)
+        return !ss_draft_still_named(dir, name, pin);
+    if (st.st_nlink == 0 && index != SS_NONE)
+        ss_judge_drop(fs, index); /* perhaps it was about to be noted */
+    return st.st_nlink == 0;
 }
 
 static int do_unlink(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid)
@@ -367,18 +369,32 @@ static void replace_save(struct ss_fs *fs, uint32_t index)
         ss_judge_drop(fs, index);
 }
 
+/* The same when a worker that died may have been about to do it. besides: what was renamed, if it is a draft. */
+static void replace_own(struct ss_fs *fs, fuse_ino_t newparent, const char *newname, pid_t tid, uint32_t besides)
+{
+    uint32_t replaced = ss_save_find_besides(fs, ss_node_index(newparent), newname, tid, besides);
+
+    if (replaced == SS_NONE)
+        return;
+    replace_save(fs, replaced);
+    ss_save_release(fs, replaced);
+}
+
 /* Did a worker that died do this rename already? A draft's record may yet have to be written. */
-static bool renamed_before(struct ss_fs *fs, int dir, const char *name, fuse_ino_t newparent, const char *newname)
+static bool renamed_before(struct ss_fs *fs, int dir, const char *name, fuse_ino_t newparent, const char *newname,
+                           uint32_t *renamed)
 {
     struct ss_draft_record record;
+    struct stat st;
     bool to_draft;
     int pin;
 
-    if (!ss_slot_was_begun(&pin) || pin < 0)
+    *renamed = SS_NONE;
+    if (!ss_slot_was_begun(&pin) || pin < 0 || fstat(pin, &st) < 0)
         return false;
     uint32_t index = ss_slot_was_begun_to(fs, &to_draft);
-    if (!to_draft ||
-        index == SS_NONE) /* an image, or a draft that was published since, under the one name or the other */
+    /* An image, or a draft that was published since, under the one name or the other. */
+    if (!to_draft || index == SS_NONE)
         return !ss_draft_still_named(dir, name, pin);
     struct ss_save *save = ss_save_at(fs, index);
     pthread_mutex_lock(&fs->tables);
@@ -387,6 +403,7 @@ static bool renamed_before(struct ss_fs *fs, int dir, const char *name, fuse_ino
     pthread_mutex_unlock(&fs->tables);
     if (!done)
         return false;
+    *renamed = index;
     pthread_mutex_lock(&save->state);
     snprintf(save->record.target, sizeof save->record.target, "%s", newname);
     record = save->record;
@@ -407,8 +424,12 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
         return -EPERM;
     if (parent == newparent && strcmp(name, newname) == 0)
         return 0;
-    if (renamed_before(fs, dir, name, newparent, newname))
+    uint32_t renamed;
+    if (renamed_before(fs, dir, name, newparent, newname, &renamed)) {
+        if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
+            replace_own(fs, newparent, newname, tid, renamed);
         return 0;
+    }
     uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
     if (index != SS_NONE && gave_way(fs, index, parent, name)) {
         ss_save_release(fs, index);

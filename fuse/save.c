@@ -311,7 +311,7 @@ static uint32_t next_candidate(struct ss_fs *fs, uint32_t index, uint32_t dir, c
 }
 
 /* The family question is asked without the lock; if the candidate lost its name meanwhile, the walk starts again. */
-uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid)
+uint32_t ss_save_find_besides(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, uint32_t besides)
 {
     pthread_mutex_lock(&fs->tables);
     uint32_t index = next_candidate(fs, *bucket(fs, dir, name), dir, name);
@@ -319,7 +319,8 @@ uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t ti
         struct ss_save *save = ss_save_at(fs, index);
 
         pthread_mutex_unlock(&fs->tables);
-        bool visible = (!is_announced_only(save) || expects(save, tid)) && ss_save_visible_to(fs, save, tid);
+        bool visible =
+            index != besides && (!is_announced_only(save) || expects(save, tid)) && ss_save_visible_to(fs, save, tid);
         pthread_mutex_lock(&fs->tables);
 
         bool here = save->linked && is_at(save, dir, name);
@@ -331,6 +332,11 @@ uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t ti
     }
     pthread_mutex_unlock(&fs->tables);
     return index;
+}
+
+uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid)
+{
+    return ss_save_find_besides(fs, dir, name, tid, SS_NONE);
 }
 
 uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_name)

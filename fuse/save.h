@@ -124,6 +124,9 @@ int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, i
 /* The save of name that thread tid may see (the newest), with a reference, or SS_NONE. Reads /proc. */
 uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid);
 
+/* The same, but not the save `besides`. */
+uint32_t ss_save_find_besides(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, uint32_t besides);
+
 /* The save of the draft file `draft_name` in dir, with a reference, or SS_NONE. */
 uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_name);
 

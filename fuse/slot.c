@@ -33,9 +33,9 @@ void ss_slot_clear(struct ss_fs *fs, struct ss_slot *slot)
     struct fuse_in_header *request = ss_slot_request(fs, slot);
 
     __atomic_store_n(&request->len, 0, __ATOMIC_SEQ_CST);
-    if (slot->pin >= 0)
-        close(slot->pin);
-    slot->pin = -1;
+    int pin = atomic_exchange(&slot->pin, -1); /* before it is closed, or another slot may have the same number */
+    if (pin >= 0)
+        close(pin);
     slot->node = slot->save = SS_NONE;
     slot->handle = SS_SLOT_NO_HANDLE;
     slot->faults = slot->forgotten = 0;

@@ -47,7 +47,7 @@ struct ss_slot {
     uint64_t save_serial; /* of that one, so that it is not taken for a later one in the same record */
 
     _Atomic bool begun; /* what must not be done twice was found to be possible, and may be done since */
-    int pin;            /* descriptor of what it is done to, so that its inode number is not used again; -1 none */
+    _Atomic int pin;    /* descriptor of what it is done to, so that its inode number is not used again; -1 none */
 
     _Atomic bool answered;         /* the answer has gone out; what follows is in the other tables */
     _Atomic uint32_t reply_len;    /* the answer was formed; 0 not yet */

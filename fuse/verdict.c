@@ -78,6 +78,8 @@ int ss_verdict_note_close(struct ss_save *save, struct ss_handle *handle, const 
     const struct ss_failure *failure = ss_failures_first(ss_save_failures(save));
     if (failure)
         r = -failure->error;
+    else if (save->verdict == SS_NAME_TAKEN)
+        r = -EEXIST;
     else if (save->verdict != SS_CLEAN && save->verdict != SS_WRITER_VANISHED)
         r = -EIO;
     *last = save->unflushed == 0;
