@@ -11,7 +11,9 @@
 #include "log.h"
 #include "save.h"
 
-#define FAULTS_MAX 3 /* workers that one request may bring down */
+/* Workers that one request may bring down. One that waits for the disk may just have been there each time. */
+#define FAULTS_MAX 3
+#define LONG_FAULTS_MAX 10
 
 static struct ss_node *node_at(struct ss_fs *fs, uint32_t index)
 {
@@ -150,9 +152,16 @@ static void close_strays(struct ss_fs *fs)
 
 /* --- requests in hand --- */
 
+/* Nothing follows from its not having been handled. */
 static bool is_noise(const struct fuse_in_header *request)
 {
     return request->opcode == FUSE_INTERRUPT || request->opcode == FUSE_INIT || request->opcode == FUSE_DESTROY;
+}
+
+/* The kernel hands these out before what waits in its queue. */
+static bool overtakes(const struct fuse_in_header *request)
+{
+    return request->opcode == FUSE_INTERRUPT || request->opcode == FUSE_FORGET || request->opcode == FUSE_BATCH_FORGET;
 }
 
 /* Nobody sends a FORGET again. An entry is counted as done before it is: better to remember too long than too short. */
@@ -197,6 +206,8 @@ static bool is_known_already(struct ss_fs *fs, struct ss_slot *slot)
             older->pin = -1; /* handed over */
         release_slot(fs, older);
     }
+    if (older && !slot->inherited && older->pin == slot->pin)
+        slot->pin = -1; /* not handed over yet */
     return older && !slot->inherited;
 }
 
@@ -222,27 +233,26 @@ static void adopt_slots(struct ss_fs *fs)
  * that is given up says nothing about its process. */
 static void give_back(struct ss_fs *fs, struct ss_slot *slot, bool comes_again)
 {
-    uint32_t node = slot->node;
+    uint32_t node = slot->node, save = slot->save;
     uint64_t fh = slot->handle;
-    bool creates = ss_slot_request(fs, slot)->opcode == FUSE_CREATE, opened = false;
+    bool opened = fh != SS_SLOT_NO_HANDLE && ss_handle_is_open(fs, fh);
+    bool created =
+        ss_slot_request(fs, slot)->opcode == FUSE_CREATE && save != SS_NONE && ss_save_is(fs, save, slot->save_serial);
 
     slot->node = SS_NONE;
     if (node != SS_NONE)
         ss_node_forget(fs, ss_node_id(node), 1);
-    slot->handle = SS_SLOT_NO_HANDLE;
-    if (fh != SS_SLOT_NO_HANDLE && ss_handle_is_open(fs, fh)) {
-        struct ss_handle *handle = ss_handle_at(fs, fh);
-        opened = true;
-        if (handle->kind == SS_HANDLE_SAVE && comes_again)
-            ss_judge_forget_handle(fs, handle->save, handle);
-        else if (handle->kind == SS_HANDLE_SAVE)
-            ss_judge_release(fs, handle->save, handle);
-        ss_handle_give(fs, (uint32_t)fh);
-    }
-    uint32_t save = slot->save;
-    slot->save = creates ? SS_NONE : save;
-    if (creates && save != SS_NONE && ss_save_is(fs, save, slot->save_serial) && (comes_again || !opened))
+    if (created && (comes_again || !opened))
         ss_judge_forget(fs, save);
+    slot->handle = SS_SLOT_NO_HANDLE;
+    if (!opened)
+        return;
+    struct ss_handle *handle = ss_handle_at(fs, fh);
+    if (handle->kind == SS_HANDLE_SAVE && comes_again)
+        ss_judge_forget_handle(fs, handle->save, handle);
+    else if (handle->kind == SS_HANDLE_SAVE)
+        ss_judge_release(fs, handle->save, handle);
+    ss_handle_give(fs, (uint32_t)fh);
 }
 
 static void inherit(struct ss_slot *slot, const struct ss_slot *old)
@@ -272,12 +282,17 @@ static void settle_rest(struct ss_fs *fs)
     }
 }
 
+static bool takes_long(const struct fuse_in_header *request)
+{
+    return request->opcode == FUSE_FLUSH || request->opcode == FUSE_FSYNC || request->opcode == FUSE_SETATTR;
+}
+
 enum ss_claim ss_adopt_claim(struct ss_fs *fs, struct ss_slot *slot)
 {
     struct fuse_in_header *request = ss_slot_request(fs, slot);
 
     if (!(request->unique & SS_RESENT)) {
-        if (fs->resending && request->unique != 0 && !is_noise(request)) {
+        if (fs->resending && !overtakes(request)) {
             fs->resending = false;
             settle_rest(fs);
         }
@@ -294,8 +309,10 @@ enum ss_claim ss_adopt_claim(struct ss_fs *fs, struct ss_slot *slot)
         reply->unique = request->unique;
         return SS_CLAIM_ANSWER;
     }
+    if (slot->faults >= (takes_long(request) ? LONG_FAULTS_MAX : FAULTS_MAX))
+        return SS_CLAIM_REFUSE;
     give_back(fs, slot, true);
-    return slot->faults >= FAULTS_MAX ? SS_CLAIM_REFUSE : SS_CLAIM_HANDLE;
+    return SS_CLAIM_HANDLE;
 }
 
 void ss_adopt_unanswerable(struct ss_fs *fs, struct ss_slot *slot)
@@ -345,7 +362,7 @@ static void do_release(struct ss_fs *fs, uint64_t fh)
     ss_handle_give(fs, (uint32_t)fh);
 }
 
-static void refuse(struct ss_fs *fs, struct ss_slot *slot)
+void ss_adopt_refuse(struct ss_fs *fs, struct ss_slot *slot)
 {
     const struct fuse_in_header *request = ss_slot_request(fs, slot);
     struct fuse_out_header error = {.len = sizeof error, .error = -EIO, .unique = request->unique};
@@ -364,13 +381,13 @@ static void refuse(struct ss_fs *fs, struct ss_slot *slot)
     (void)n; /* ENOENT: it was answered, or its process is gone */
 }
 
-void ss_adopt_refuse(struct ss_fs *fs)
+void ss_adopt_refuse_all(struct ss_fs *fs)
 {
     for (uint32_t i = 0; i < SS_SLOTS_MAX; i++) {
         struct ss_slot *slot = ss_slot_at(fs, i);
         if (slot->state != SS_SLOT_ADOPTED)
             continue;
-        refuse(fs, slot);
+        ss_adopt_refuse(fs, slot);
         release_slot(fs, slot);
     }
 }

@@ -14,7 +14,7 @@ void ss_adopt(struct ss_fs *fs);
 
 /* Requests that were in hand will not come again: ends each with the answer that was formed, or with EIO. Before there
  * are threads. */
-void ss_adopt_refuse(struct ss_fs *fs);
+void ss_adopt_refuse_all(struct ss_fs *fs);
 
 enum ss_claim {
     SS_CLAIM_HANDLE, /* handle it, for the first time or again */
@@ -25,6 +25,9 @@ enum ss_claim {
 /* A request was read into slot. Claims what the old worker noted about it and gives back what it had taken; or, when it
  * is the first one that is new, settles the requests that did not come again. Under the receive lock. */
 enum ss_claim ss_adopt_claim(struct ss_fs *fs, struct ss_slot *slot);
+
+/* Ends slot's request with EIO (or the answer that was formed), and what it would have changed with a verdict. */
+void ss_adopt_refuse(struct ss_fs *fs, struct ss_slot *slot);
 
 /* The answer to slot's request found nobody: gives back what it had taken for the kernel. */
 void ss_adopt_unanswerable(struct ss_fs *fs, struct ss_slot *slot);

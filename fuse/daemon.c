@@ -59,6 +59,11 @@ void ss_daemon_ready(struct ss_daemon *daemon)
     }
     ssize_t n = write(daemon->pipe, "", 1);
     (void)n;
-    close(daemon->pipe);
+}
+
+void ss_daemon_close(struct ss_daemon *daemon)
+{
+    if (daemon->pipe >= 0)
+        close(daemon->pipe);
     daemon->pipe = -1;
 }

@@ -11,7 +11,8 @@ struct ss_daemon {
  * else 1. */
 int ss_daemon_start(struct ss_daemon *daemon);
 
-/* The mount works: lets the parent go, and the terminal with it. */
+/* The mount works: lets the parent go, and the terminal with it. May be said twice before the pipe is closed. */
 void ss_daemon_ready(struct ss_daemon *daemon);
+void ss_daemon_close(struct ss_daemon *daemon);
 
 #endif

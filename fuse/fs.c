@@ -116,7 +116,7 @@ void ss_fs_destroy(struct ss_fs *fs)
     close(fs->root);
 }
 
-uint32_t ss_handle_take(struct ss_fs *fs, enum ss_handle_kind kind, int fd, uint32_t node, uint32_t save)
+uint32_t ss_handle_take(struct ss_fs *fs, enum ss_handle_kind kind, int fd, uint32_t node, uint32_t save, bool writes)
 {
     pthread_mutex_lock(&fs->tables);
     uint32_t index = ss_pool_take(&fs->handles);
@@ -126,6 +126,7 @@ uint32_t ss_handle_take(struct ss_fs *fs, enum ss_handle_kind kind, int fd, uint
         handle->fd = fd;
         handle->node = node;
         handle->save = save;
+        handle->writes = writes;
         ss_slot_note_handle(ss_handle_fh(fs, index));
         atomic_store(&handle->kind, kind);
         ss_node_ref(fs, node);

@@ -149,7 +149,7 @@ void ss_fs_destroy(struct ss_fs *fs);
 
 /* Handles. take: an index with a reference on node and, unless SS_NONE, save; SS_NONE when the table is full.
  * give: drops both references and closes the descriptor. */
-uint32_t ss_handle_take(struct ss_fs *fs, enum ss_handle_kind kind, int fd, uint32_t node, uint32_t save);
+uint32_t ss_handle_take(struct ss_fs *fs, enum ss_handle_kind kind, int fd, uint32_t node, uint32_t save, bool writes);
 struct ss_handle *ss_handle_at(struct ss_fs *fs, uint64_t fh);
 uint64_t ss_handle_fh(struct ss_fs *fs, uint32_t index);
 

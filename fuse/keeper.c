@@ -98,18 +98,36 @@ static int wait_for(pid_t pid, int seconds)
     return -1;
 }
 
+/* The arguments that the mount was started with, and one more. False: too many. */
+static bool compose(const struct ss_keeper *keeper, char *option, char *arguments[SS_ARGUMENTS_MAX + 2])
+{
+    char *const *given = keeper->arguments;
+    int count = 0;
+
+    arguments[count++] = *given++;
+    arguments[count++] = option;
+    if (*given && strncmp(*given, "--resume=", 9) == 0)
+        given++; /* it was upgraded before */
+    while (*given && count <= SS_ARGUMENTS_MAX)
+        arguments[count++] = *given++;
+    arguments[count] = NULL;
+    return !*given;
+}
+
 /* Asks the program on disk, so that a mount is never left to one that can not be started or knows other tables. */
 static bool can_take_over(const struct ss_keeper *keeper)
 {
-    char layout[64];
+    char *arguments[SS_ARGUMENTS_MAX + 2], layout[64];
     sigset_t none;
 
     snprintf(layout, sizeof layout, "--takes-over=%llx", (unsigned long long)ss_fs_layout());
+    if (!compose(keeper, layout, arguments))
+        return false;
     pid_t pid = fork();
     if (pid == 0) {
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        execl(keeper->program, "savesealfs", layout, (char *)NULL);
+        execv(keeper->program, arguments);
         _exit(127);
     }
     int status = pid < 0 ? -1 : wait_for(pid, PROBE_SECONDS);
@@ -152,17 +170,9 @@ void ss_keeper_resumed(void)
 static void become_new_version(const struct ss_keeper *keeper)
 {
     char *arguments[SS_ARGUMENTS_MAX + 2], resume[32];
-    int count = 0;
 
-    while (keeper->arguments[count] && count < SS_ARGUMENTS_MAX) {
-        arguments[count] = keeper->arguments[count];
-        count++;
-    }
     snprintf(resume, sizeof resume, "--resume=%d", keeper->fs->arena.fd);
-    if (strncmp(arguments[count - 1], "--resume=", 9) == 0)
-        count--; /* it was upgraded before */
-    arguments[count] = resume;
-    arguments[count + 1] = NULL;
+    compose(keeper, resume, arguments);
     close_on_exec(false);
     execv(keeper->program, arguments);
     ss_log(LOG_ERR, "%s: %s can not be started: %s", keeper->fs->mount, keeper->program, strerror(errno));
@@ -251,10 +261,10 @@ static int watch_worker(const struct ss_keeper *keeper, pid_t worker, struct wat
 {
     const struct timespec tick = {.tv_sec = 1};
     sigset_t set;
-    int status;
+    int status = SIGKILL;
 
     ss_loop_signals(&set);
-    while (waitpid(worker, &status, WNOHANG) != worker) {
+    while (waitpid(worker, &status, WNOHANG) == 0) {
         int signal = sigtimedwait(&set, NULL, &tick);
         if (signal == SIGTERM || signal == SIGINT)
             end_mount(keeper, worker, watch);

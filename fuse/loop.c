@@ -122,14 +122,14 @@ static void answer_as_noted(struct ss_fs *fs, struct ss_slot *slot)
     ss_slot_note_answered();
 }
 
-static void refuse(struct ss_fs *fs, const struct fuse_in_header *request)
+static void refuse(struct ss_fs *fs, struct ss_slot *slot)
 {
-    struct fuse_out_header error = {.len = sizeof error, .error = -EIO, .unique = request->unique};
+    const struct fuse_in_header *request = ss_slot_request(fs, slot);
 
     ss_log(LOG_CRIT, "a request (number %u, of process %u) brings every worker down: refused with EIO", request->opcode,
            request->pid);
-    ssize_t n = write(fs->shared->session, &error, sizeof error);
-    (void)n;
+    ss_adopt_refuse(fs, slot);
+    ss_slot_note_answered();
 }
 
 static void handle(struct loop *loop, struct ss_slot *slot, enum ss_claim claim, size_t size)
@@ -139,7 +139,7 @@ static void handle(struct loop *loop, struct ss_slot *slot, enum ss_claim claim,
     if (claim == SS_CLAIM_ANSWER)
         answer_as_noted(loop->fs, slot);
     else if (claim == SS_CLAIM_REFUSE)
-        refuse(loop->fs, buf.mem);
+        refuse(loop->fs, slot);
     else
         fuse_session_process_buf(loop->session, &buf);
     atomic_fetch_add(&loop->fs->shared->served, 1);
@@ -295,20 +295,12 @@ static void wait_for_end(struct loop *loop)
 
 /* --- after another worker --- */
 
-static _Thread_local bool swallow; /* an answer that the kernel has had already */
-
 static ssize_t write_reply(int fd, struct iovec *iov, int count, void *context)
 {
-    size_t size = 0;
-
     (void)context;
-    for (int i = 0; i < count; i++)
-        size += iov[i].iov_len;
-    if (swallow)
-        return (ssize_t)size;
-    ss_slot_note_reply(iov, count);
+    bool ours = ss_slot_note_reply(iov, count);
     ssize_t n = writev(fd, iov, count);
-    if (n >= 0)
+    if (n >= 0 && ours)
         ss_slot_note_answered();
     return n;
 }
@@ -350,13 +342,11 @@ static void resume(struct fuse_session *session, struct ss_fs *fs)
     struct fuse_out_header again = {.len = sizeof again, .error = NOTIFY_RESEND};
 
     if (init.size == 0)
-        return; /* it has not come yet, or comes again */
-    swallow = true;
-    fuse_session_process_buf(session, &init);
-    swallow = false;
+        return;                               /* it has not come yet, or comes again */
+    fuse_session_process_buf(session, &init); /* a second answer finds nobody, a first one was due */
     fs->resending = kernel_resends(fs) && write(fs->shared->session, &again, sizeof again) == (ssize_t)sizeof again;
     if (!fs->resending)
-        ss_adopt_refuse(fs);
+        ss_adopt_refuse_all(fs);
 }
 
 int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)

@@ -40,6 +40,7 @@ static void block_signals(void)
     ss_loop_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* who started us may have ignored it: then nobody could wait for a child */
     signal(SIGXFSZ, SIG_IGN); /* our own limit is an error to report, not an end */
 }
 
@@ -85,11 +86,15 @@ static void on_initialised(struct ss_fs *fs)
 {
     dev_t device;
 
-    if (atomic_exchange(&fs->shared->ready, true))
-        return; /* a worker before this one */
+    struct ss_daemon *daemon = fs->initialised_context;
+
+    if (atomic_load(&fs->shared->ready))
+        return; /* said by a worker before this one */
     if (ss_proc_mount_device(fs->mount, &device) == 0)
         atomic_store(&fs->shared->device, device);
-    ss_daemon_ready(fs->initialised_context);
+    ss_daemon_ready(daemon);
+    atomic_store(&fs->shared->ready, true); /* before the pipe is closed: its number may mean something else then */
+    ss_daemon_close(daemon);
 }
 
 /* The absolute path of a directory that the user named. Returns 0, or -errno after a message. */

@@ -45,13 +45,12 @@ static int truncate_save(struct ss_fs *fs, uint32_t index, off_t size, pid_t tid
 {
     struct ss_save *save = ss_save_at(fs, index);
 
-    uint32_t taken = ss_handle_take(fs, SS_HANDLE_SAVE, -1, save->node, index);
+    uint32_t taken = ss_handle_take(fs, SS_HANDLE_SAVE, -1, save->node, index, true);
     if (taken == SS_NONE)
         return -ENFILE;
     struct ss_handle *handle = ss_handle_at(fs, taken);
     int r = ss_judge_open(fs, index, tid, true, false);
     if (r == 0) {
-        handle->writes = true;
         r = ss_content_truncate(fs, save, handle, size);
         int closed = ss_judge_flush(fs, save, handle, tid);
         if (r == 0 && closed == 0)

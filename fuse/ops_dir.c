@@ -24,7 +24,7 @@ void ss_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, dir < 0 ? -dir : errno);
         return;
     }
-    uint32_t handle = ss_handle_take(fs, SS_HANDLE_DIR, fd, ss_node_index(ino), SS_NONE);
+    uint32_t handle = ss_handle_take(fs, SS_HANDLE_DIR, fd, ss_node_index(ino), SS_NONE, false);
     if (handle == SS_NONE) {
         close(fd);
         fuse_reply_err(req, ENFILE);

@@ -33,7 +33,7 @@ static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_fi
     struct ss_save *save = ss_save_at(fs, index);
     bool writes = opens_to_change(flags);
 
-    uint32_t handle = ss_handle_take(fs, SS_HANDLE_SAVE, -1, save->node, index);
+    uint32_t handle = ss_handle_take(fs, SS_HANDLE_SAVE, -1, save->node, index, writes);
     if (handle == SS_NONE)
         return -ENFILE;
     int r = ss_judge_open(fs, index, tid, writes, flags & O_TRUNC);
@@ -41,7 +41,6 @@ static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_fi
         ss_handle_give(fs, handle);
         return r;
     }
-    ss_handle_at(fs, handle)->writes = writes;
     fi->fh = ss_handle_fh(fs, handle);
     if (flags & O_TRUNC)
         r = ss_content_truncate(fs, save, ss_handle_at(fs, handle), 0);
@@ -64,7 +63,6 @@ static int create_new(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const
     int r = ss_save_begin(fs, caller->pid, ss_node_index(parent), name, -1, fi->flags & O_EXCL, &index);
     if (r < 0)
         return r;
-    ss_slot_note_save(index, ss_save_at(fs, index)->serial);
     r = ss_content_create(fs, ss_save_at(fs, index), caller, mode);
     if (r == 0)
         r = open_save(fs, index, fi->flags & ~O_TRUNC, fi, caller->pid, caller->uid);
@@ -141,7 +139,7 @@ static int open_image(struct ss_fs *fs, struct ss_node *node, uint32_t index, st
     int r = ss_image_check(fs, node, fd, NULL);
     if (r == 0)
         r = fstat(fd, &st) < 0 ? -errno : 0;
-    uint32_t handle = r == 0 ? ss_handle_take(fs, SS_HANDLE_IMAGE, fd, index, SS_NONE) : SS_NONE;
+    uint32_t handle = r == 0 ? ss_handle_take(fs, SS_HANDLE_IMAGE, fd, index, SS_NONE, false) : SS_NONE;
     if (handle == SS_NONE) {
         close(fd);
         return r < 0 ? r : -ENFILE;

@@ -59,7 +59,7 @@ static int take_argument(void *data, const char *argument, int key, struct fuse_
 
 static int check(const struct ss_options *options)
 {
-    if (options->help || options->version || options->takes_over)
+    if (options->help || options->version)
         return 0;
     if (options->upgrade && (!options->backing || options->mount)) {
         fprintf(stderr, "savesealfs: --upgrade wants one MOUNT\n");

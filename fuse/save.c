@@ -169,6 +169,7 @@ int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, i
     save->family = family;
     save->expected[0] = tid;
     save->expected_since = save->begun.tv_sec;
+    ss_slot_note_save(taken, save->serial);
     atomic_store(&save->in_use, true);
     ss_node_ref(fs, node);
     ss_node_ref(fs, dir);

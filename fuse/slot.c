@@ -10,6 +10,7 @@
 #include "save.h"
 
 static _Thread_local struct ss_slot *mine;
+static _Thread_local const struct fuse_in_header *my_request; /* in its buffer */
 
 struct ss_slot *ss_slot_mine(void)
 {
@@ -66,6 +67,7 @@ int ss_slot_begin(struct ss_fs *fs)
         ss_slot_clear(fs, slot);
         map_pages((char *)ss_slot_request(fs, slot), SS_SLOT_BUFFER_SIZE);
         mine = slot;
+        my_request = ss_slot_request(fs, slot);
         return 0;
     }
     return -ENFILE;
@@ -80,19 +82,27 @@ void ss_slot_end(struct ss_fs *fs)
     atomic_store(&slot->state, SS_SLOT_FREE);
 }
 
-void ss_slot_note_reply(const struct iovec *iov, int count)
+/* libfuse answers INTERRUPTs that came too late whenever another request comes along. */
+static bool is_mine(const struct iovec *iov)
+{
+    const struct fuse_out_header *header = iov[0].iov_base;
+    return mine && iov[0].iov_len >= sizeof *header && header->unique == my_request->unique;
+}
+
+bool ss_slot_note_reply(const struct iovec *iov, int count)
 {
     uint32_t len = 0;
 
-    if (!mine)
-        return;
+    if (!is_mine(iov))
+        return false;
     for (int i = 0; i < count; i++) {
         if (iov[i].iov_len > SS_SLOT_REPLY_MAX - len)
-            return;
+            return true;
         memcpy(mine->reply + len, iov[i].iov_base, iov[i].iov_len);
         len += (uint32_t)iov[i].iov_len;
     }
     atomic_store(&mine->reply_len, len);
+    return true;
 }
 
 void ss_slot_note_answered(void)

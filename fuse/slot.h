@@ -69,8 +69,8 @@ struct fuse_in_header *ss_slot_request(struct ss_fs *fs, const struct ss_slot *s
 /* The request is done with: the slot is as new. */
 void ss_slot_clear(struct ss_fs *fs, struct ss_slot *slot);
 
-/* An answer goes out for the calling thread's request: remembers it. */
-void ss_slot_note_reply(const struct iovec *iov, int count);
+/* An answer goes out: remembers it, if it is one to the calling thread's request, and returns whether it is. */
+bool ss_slot_note_reply(const struct iovec *iov, int count);
 void ss_slot_note_answered(void);
 
 /* Notes of the calling thread's request; nothing happens in a thread that has no slot. */

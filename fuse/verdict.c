@@ -143,13 +143,18 @@ void ss_verdict_note_release(struct ss_save *save, const struct ss_handle *handl
         spoil_by_close(save, handle->close_finding, handle->close_number);
 }
 
-bool ss_verdict_never_began(struct ss_save *save, const struct ss_handle *handle)
+bool ss_verdict_was_never_closed(struct ss_save *save)
 {
     struct stat st;
     int draft = atomic_load(&save->draft);
 
-    return !handle->close_seen && !save->closed_once && save->writers == 0 && save->writer_count == 0 &&
-           save->verdict == SS_CLEAN && draft >= 0 && fstat(draft, &st) == 0 && st.st_size == 0;
+    return !save->closed_once && save->writers == 0 && save->writer_count == 0 && save->verdict == SS_CLEAN &&
+           draft >= 0 && fstat(draft, &st) == 0 && st.st_size == 0;
+}
+
+bool ss_verdict_never_began(struct ss_save *save, const struct ss_handle *handle)
+{
+    return !handle->close_seen && ss_verdict_was_never_closed(save);
 }
 
 void ss_verdict_note_mapper(struct ss_save *save)

@@ -20,6 +20,9 @@ void ss_verdict_note_release(struct ss_save *save, const struct ss_handle *handl
  * process, which was killed inside open(). Nothing is lost with the empty draft. */
 bool ss_verdict_never_began(struct ss_save *save, const struct ss_handle *handle);
 
+/* With state held: nobody has it open for writing any more, nobody ever closed it, and nothing was written. */
+bool ss_verdict_was_never_closed(struct ss_save *save);
+
 /* Content changed after the last FLUSH: through a mapping that outlived its descriptor. No FLUSH tells how that process
  * ended, so looks at it now. Reads /proc. */
 void ss_verdict_note_mapper(struct ss_save *save);
