@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backing.h"
@@ -97,21 +98,6 @@ static void on_initialised(struct ss_fs *fs)
     ss_daemon_close(daemon);
 }
 
-/* The absolute path of a directory that the user named. Returns 0, or -errno after a message. */
-static int resolve(const char *given, char path[PATH_MAX])
-{
-    struct stat st;
-    int error = 0;
-
-    if (!realpath(given, path) || stat(path, &st) < 0)
-        error = errno;
-    else if (!S_ISDIR(st.st_mode))
-        error = ENOTDIR;
-    if (error)
-        fprintf(stderr, "savesealfs: %s: %s\n", given, strerror(error));
-    return -error;
-}
-
 /* Connects a new session: mounts, or goes on with the connection that there is. */
 static int connect_session(struct ss_fs *fs, struct fuse_session *session, bool resumes)
 {
@@ -161,14 +147,29 @@ static int serve(struct ss_fs *fs, struct fuse_args *args, struct ss_daemon *dae
     return status;
 }
 
-/* A path that leads into a mount whose keeper was killed is given another chance when that mount is gone. */
-static int resolve_or_replace(const char *given, char path[PATH_MAX])
+static int resolve(const char *given, char path[PATH_MAX])
 {
     struct stat st;
 
-    if (stat(given, &st) < 0 && errno == ENOTCONN)
-        ss_mount_replace_dead(given);
-    return resolve(given, path);
+    if (!realpath(given, path) || stat(path, &st) < 0)
+        return -errno;
+    return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+/* The absolute path of a directory that the user named. Where a mount is in the way whose keeper was killed, that is
+ * taken away first. Returns 0, or -errno after a message. */
+static int resolve_or_replace(const char *given, char path[PATH_MAX])
+{
+    const struct timespec pause = {.tv_nsec = 100000000};
+
+    int r = resolve(given, path);
+    for (int tries = 0; r == -ENOTCONN && tries < 10 && ss_mount_replace_dead(given) == 0; tries++) {
+        nanosleep(&pause, NULL); /* until the last of it has ended, which may still hold locks on drafts */
+        r = resolve(given, path);
+    }
+    if (r < 0)
+        fprintf(stderr, "savesealfs: %s: %s\n", given, strerrordesc_np(-r));
+    return r;
 }
 
 /* Tables and backing directory of a new mount. Returns 0, or -errno after a message. */
