@@ -163,7 +163,8 @@ static int resolve_or_replace(const char *given, char path[PATH_MAX])
     const struct timespec pause = {.tv_nsec = 100000000};
 
     int r = resolve(given, path);
-    for (int tries = 0; r == -ENOTCONN && tries < 10 && ss_mount_replace_dead(given) == 0; tries++) {
+    for (int tries = 0; (r == -ENOTCONN || r == -ECONNABORTED) && tries < 10 && ss_mount_replace_dead(given) == 0;
+         tries++) {
         nanosleep(&pause, NULL); /* until the last of it has ended, which may still hold locks on drafts */
         r = resolve(given, path);
     }
