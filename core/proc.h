@@ -36,6 +36,11 @@ struct ss_proc_close {
  * execve. */
 void ss_proc_closing(pid_t tid, struct ss_proc_close *how);
 
+/* How a process that is not our child ended. pidfd was opened while it lived; pid is its number in this /proc. Returns
+ * 0 while it lives, 1 when it has ended: *how then says how, SS_WRITER_VANISHED when its parent has reaped it already
+ * and this kernel does not remember (before Linux 6.15); or -errno. Reads stat only of a task that is a zombie. */
+int ss_proc_ended(int pidfd, pid_t pid, struct ss_proc_close *how);
+
 /* Start time of a process, clock ticks after boot. Reads stat: only for a process one of whose threads is waiting
  * for us in a call (so it can not be in the blocking part of execve), or from a tool. 0 or -errno. */
 int ss_proc_start(pid_t pid, uint64_t *start);
