@@ -13,6 +13,7 @@
 #include "judge.h"
 #include "ops.h"
 #include "save.h"
+#include "settle.h"
 
 #define NODE_BUCKETS (SS_MAX_NODES / 4)
 #define FUSECTL_MAGIC 0x65735543 /* FUSE_CTL_SUPER_MAGIC of Linux fs/fuse/control.c */
@@ -47,7 +48,7 @@ int ss_fs_create(struct ss_fs *fs, int backing_fd)
     fs->node_buckets = (uint32_t *)(void *)(fs->arena.memory + offset);
     memset(fs->node_buckets, 0xff, buckets);
     memset(fs->save_buckets, 0xff, sizeof fs->save_buckets);
-    fs->deferred = SS_NONE;
+    fs->deferred = fs->settling = fs->settling_last = SS_NONE;
     fs->root = backing_fd;
     pthread_mutex_init(&fs->tables, NULL);
     return create_root(fs, backing_fd);
@@ -147,10 +148,8 @@ static bool mount_is_gone(const struct ss_fs *fs)
     return false;
 }
 
-void ss_fs_release_rest(struct ss_fs *fs)
+static void release_handles(struct ss_fs *fs)
 {
-    if (!mount_is_gone(fs))
-        return;
     for (uint32_t i = 0; i < fs->handles.used; i++) {
         struct ss_handle *handle = ss_handle_at(fs, i);
         if (handle->kind == SS_HANDLE_SAVE)
@@ -160,6 +159,13 @@ void ss_fs_release_rest(struct ss_fs *fs)
     }
     while (ss_judge_deferred(fs))
         continue;
+}
+
+void ss_fs_release_rest(struct ss_fs *fs)
+{
+    if (mount_is_gone(fs))
+        release_handles(fs);
+    ss_settle_finish(fs);
     ss_fs_close_pending(fs);
 }
 

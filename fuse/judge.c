@@ -10,6 +10,7 @@
 #include "content.h"
 #include "log.h"
 #include "prepare.h"
+#include "settle.h"
 #include "verdict.h"
 
 /* What the rename would fail with, as far as it can be known while close() can still return it. */
@@ -54,6 +55,7 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
     if (!handle->writes)
         return 0;
     ss_proc_closing(tid, &how);
+    ss_party_note(fs, save, &how);
     int r = ss_verdict_note_close(save, handle, &how, &last);
     if (atomic_load(&save->draft) < 0 || is_dropped(save))
         return r;
@@ -233,7 +235,8 @@ static bool conclude(struct ss_fs *fs, uint32_t index, bool slow_allowed)
         }
     }
     if (finding == SS_CLEAN) {
-        publish(fs, index, save);
+        if (!ss_settle_begin(fs, index))
+            publish(fs, index, save);
     } else if (finding == SS_FORMAT_INCOMPLETE) {
         set_record(save, SS_DRAFT_WAIT, SS_CLEAN, detail);
         log_verdict(save, save->record.target, SS_DRAFT_WAITING, detail);
@@ -276,6 +279,16 @@ void ss_judge_release(struct ss_fs *fs, uint32_t index, struct ss_handle *handle
     ss_save_yield(save);
 }
 
+void ss_judge_settled(struct ss_fs *fs, uint32_t index)
+{
+    if (!conclude(fs, index, false)) {
+        defer(fs, index, false); /* still claimed, and still waited for */
+        return;
+    }
+    ss_settle_end(fs, index);
+    ss_save_yield(ss_save_at(fs, index));
+}
+
 static void sync_place(struct ss_fs *fs, struct ss_save *save)
 {
     char target[NAME_MAX + 1];
@@ -305,6 +318,7 @@ bool ss_judge_deferred(struct ss_fs *fs)
     } else {
         ss_verdict_note_mapper(save);
         conclude(fs, index, true);
+        ss_settle_end(fs, index);
         ss_save_yield(save);
     }
     ss_save_release(fs, index);
@@ -338,8 +352,10 @@ bool ss_judge_join(struct ss_fs *fs, uint32_t index, pid_t tid)
     bool joins = status == SS_SAVE_OPEN || (status == SS_SAVE_INTERRUPTED && !dead && resume(fs, save) == 0);
     if (joins && status == SS_SAVE_INTERRUPTED)
         set_status(save, SS_SAVE_OPEN);
-    if (joins)
+    if (joins) {
+        ss_settle_cancel(fs, index);
         ss_save_expect(fs, save, tid);
+    }
     ss_save_yield(save);
     return joins;
 }
@@ -371,6 +387,8 @@ int ss_judge_open(struct ss_fs *fs, uint32_t index, pid_t tid, bool writes, bool
 
     ss_save_claim(save);
     int r = writes ? open_for_writing(fs, index, save, truncates) : 0;
+    if (writes && r == 0)
+        ss_settle_cancel(fs, index);
     pthread_mutex_lock(&save->state);
     if (writes)
         ss_save_expected_came(save, tid);
@@ -411,6 +429,7 @@ int ss_judge_drop(struct ss_fs *fs, uint32_t index)
             set_status(save, SS_SAVE_DROPPED);
         pthread_mutex_unlock(&save->content);
         if (r >= 0) {
+            ss_settle_cancel(fs, index);
             ss_save_unlink(fs, index);
             if (changed)
                 ss_log(LOG_NOTICE, "%s: draft %s dropped by its writer", target, save->draft_name);

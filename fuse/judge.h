@@ -23,6 +23,9 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
  * receive lock: what would take long goes to the list of deferred work. */
 void ss_judge_release(struct ss_fs *fs, uint32_t index, struct ss_handle *handle);
 
+/* What settled is decided. Claimed by the caller, given back. */
+void ss_judge_settled(struct ss_fs *fs, uint32_t index);
+
 /* Does one piece of deferred work, if any. Called without locks. Returns whether there was one. */
 bool ss_judge_deferred(struct ss_fs *fs);
 

@@ -14,6 +14,7 @@
 #include "judge.h"
 #include "log.h"
 #include "save.h"
+#include "settle.h"
 #include "trim.h"
 
 #define THREADS_MAX 256
@@ -227,8 +228,11 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
     pthread_mutex_init(&loop.lock, NULL);
     pthread_cond_init(&loop.ended, NULL);
 
+    int r = ss_settle_start(fs);
+    if (r < 0)
+        return r;
     pthread_mutex_lock(&loop.lock);
-    int r = start_thread(&loop);
+    r = start_thread(&loop);
     pthread_mutex_unlock(&loop.lock);
     if (r == 0)
         r = -pthread_create(&watcher, NULL, watch, &loop);
@@ -243,6 +247,7 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
     r = loop.error;
     pthread_mutex_unlock(&loop.lock);
     pthread_join(loop.left, NULL);
+    ss_settle_stop(fs);
     ss_fs_release_rest(fs);
     return r;
 }

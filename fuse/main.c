@@ -143,6 +143,8 @@ static int run(struct fuse_args *args, struct ss_options *options)
     fs.backing = backing;
     fs.mount = mount;
     fs.digest_full = !options->digest || strcmp(options->digest, "full") == 0;
+    fs.commit = ss_options_commit(options);
+    fs.grace_ns = ss_options_grace_ns(options);
     fs.privileged = ss_cred_init();
     rlim_t descriptors = raise_descriptor_limit();
     fs.node_limit = (uint32_t)(descriptors / 2 < SS_MAX_NODES / 2 ? descriptors / 2 : SS_MAX_NODES / 2);

@@ -8,6 +8,7 @@
 
 #include "cred.h"
 #include "ops.h"
+#include "settle.h"
 
 static void reply_made(fuse_req_t req, int r, fuse_ino_t parent, const char *name)
 {
@@ -75,6 +76,14 @@ void ss_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     fuse_reply_err(req, -r);
 }
 
+static bool is_published(struct ss_save *save)
+{
+    pthread_mutex_lock(&save->state);
+    bool published = save->status == SS_SAVE_PUBLISHED;
+    pthread_mutex_unlock(&save->state);
+    return published;
+}
+
 static int do_link(struct ss_fs *fs, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {
     struct ss_node *node = ss_node_at(fs, ino);
@@ -85,15 +94,24 @@ static int do_link(struct ss_fs *fs, fuse_ino_t ino, fuse_ino_t newparent, const
         return dir;
     if (!node)
         return -ESTALE;
-    if (node->kind == SS_NODE_SAVE)
+    if (node->kind == SS_NODE_SAVE && !is_published(ss_save_at(fs, node->save)))
         return -EPERM; /* a second name would show what is not whole */
-    snprintf(path, sizeof path, "/proc/self/fd/%d", node->fd);
+    snprintf(path, sizeof path, "/proc/self/fd/%d",
+             node->kind == SS_NODE_SAVE ? ss_save_data(ss_save_at(fs, node->save)) : node->fd);
     return linkat(AT_FDCWD, path, dir, newname, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
 void ss_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {
-    reply_made(req, do_link(ss_fs(req), ino, newparent, newname), newparent, newname);
+    struct ss_fs *fs = ss_fs(req);
+    struct ss_node *node = ss_node_at(fs, ino);
+    int r = 0;
+
+    if (node && node->kind == SS_NODE_SAVE)
+        r = ss_settle_wait_save(fs, req, node->save); /* git makes its second name right after the close */
+    if (r == 0)
+        r = do_link(fs, ino, newparent, newname);
+    reply_made(req, r, newparent, newname);
 }
 
 void ss_op_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -11,6 +11,7 @@
 #include "judge.h"
 #include "log.h"
 #include "ops.h"
+#include "settle.h"
 #include "core/util.h"
 
 #define CLEANUP_SECONDS 10
@@ -109,8 +110,11 @@ int ss_lookup(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid, 
 void ss_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct fuse_entry_param entry;
+    pid_t tid = fuse_req_ctx(req)->pid;
 
-    int r = ss_lookup(ss_fs(req), parent, name, fuse_req_ctx(req)->pid, &entry);
+    int r = ss_settle_wait_name(ss_fs(req), req, ss_node_index(parent), name, tid);
+    if (r == 0)
+        r = ss_lookup(ss_fs(req), parent, name, tid, &entry);
     if (r < 0)
         fuse_reply_err(req, -r);
     else
@@ -255,7 +259,10 @@ static int do_unlink(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_
 
 void ss_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    fuse_reply_err(req, -do_unlink(ss_fs(req), parent, name, fuse_req_ctx(req)->pid));
+    pid_t tid = fuse_req_ctx(req)->pid;
+
+    int r = ss_settle_wait_name(ss_fs(req), req, ss_node_index(parent), name, tid);
+    fuse_reply_err(req, r < 0 ? -r : -do_unlink(ss_fs(req), parent, name, tid));
 }
 
 /* Gives a draft another target. Claimed by the caller. */
@@ -364,8 +371,30 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
     return r;
 }
 
+/* Two names can be exchanged only when both are images: of what the family has just closed, the outcome is waited for.
+ */
+static int settle_own(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const char *name, pid_t tid)
+{
+    uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
+    if (index == SS_NONE)
+        return 0;
+    int r = ss_settle_wait_save(fs, req, index);
+    ss_save_release(fs, index);
+    return r;
+}
+
 void ss_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
                   unsigned int flags)
 {
-    fuse_reply_err(req, -do_rename(ss_fs(req), parent, name, newparent, newname, flags, fuse_req_ctx(req)->pid));
+    struct ss_fs *fs = ss_fs(req);
+    pid_t tid = fuse_req_ctx(req)->pid;
+
+    int r = ss_settle_wait_name(fs, req, ss_node_index(parent), name, tid);
+    if (r == 0)
+        r = ss_settle_wait_name(fs, req, ss_node_index(newparent), newname, tid);
+    if (r == 0 && (flags & RENAME_EXCHANGE))
+        r = settle_own(fs, req, parent, name, tid);
+    if (r == 0)
+        r = do_rename(fs, parent, name, newparent, newname, flags, tid);
+    fuse_reply_err(req, -r);
 }

@@ -171,6 +171,7 @@ void ss_save_unref(struct ss_fs *fs, uint32_t index)
     if (--save->refs > 0)
         return;
     ss_family_close(&save->family);
+    ss_party_close(save);
     ss_fs_close_later(fs, save->base);
     ss_fs_close_later(fs, atomic_load(&save->draft));
     pthread_mutex_destroy(&save->content);
@@ -309,6 +310,31 @@ uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t ti
     return index;
 }
 
+/* With tables held. */
+static bool settles_since(struct ss_save *save, uint64_t before)
+{
+    pthread_mutex_lock(&save->state);
+    bool settles = save->settle != SS_SETTLE_NO && save->settle_since <= before;
+    pthread_mutex_unlock(&save->state);
+    return settles;
+}
+
+uint32_t ss_save_find_settling(struct ss_fs *fs, uint32_t dir, const char *name, uint64_t before)
+{
+    pthread_mutex_lock(&fs->tables);
+    uint32_t index = *bucket(fs, dir, name);
+    while (index != SS_NONE) {
+        struct ss_save *save = ss_save_at(fs, index);
+        if (save->dir == dir && strcmp(save->target, name) == 0 && settles_since(save, before)) {
+            ss_save_ref(fs, index);
+            break;
+        }
+        index = save->next;
+    }
+    pthread_mutex_unlock(&fs->tables);
+    return index;
+}
+
 uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_name)
 {
     uint32_t found = SS_NONE;
@@ -421,7 +447,8 @@ static void sweep_one(struct ss_fs *fs, uint32_t index, time_t now)
     bool late = held_up && (!creator_lives || now - save->expected_since > EXPECTED_SECONDS);
     if (late)
         ss_save_expected_came(save, 0);
-    bool unused = save->handles == 0 && ss_save_is_idle(save);
+    bool settles = save->settle != SS_SETTLE_NO; /* then its end is being waited for elsewhere */
+    bool unused = save->handles == 0 && ss_save_is_idle(save) && !settles;
     bool opened = save->opened;
     bool unjudged = unused && opened && save->record.state != SS_DRAFT_WAIT;
     pthread_mutex_unlock(&save->state);

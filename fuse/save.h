@@ -22,6 +22,7 @@
 #include "family.h"
 #include "core/format.h"
 #include "fs.h"
+#include "party.h"
 
 #define SS_SAVE_WRITERS_MAX 16
 #define SS_SAVE_EXPECTED_MAX 8
@@ -31,6 +32,13 @@ enum ss_save_status {
     SS_SAVE_INTERRUPTED, /* judged and not published; its own family still sees it */
     SS_SAVE_PUBLISHED,   /* its draft has the public name now */
     SS_SAVE_DROPPED,     /* unlinked by its family, or never changed anything */
+};
+
+/* Between its last close and its verdict: see settle.h. */
+enum ss_settle {
+    SS_SETTLE_NO,
+    SS_SETTLE_WAITING, /* until its parties have ended, or its time is over */
+    SS_SETTLE_OVER,    /* that is decided, and the verdict is being carried out */
 };
 
 /* What the last preparation found; good while changes has not moved. */
@@ -50,7 +58,9 @@ struct ss_save {
     uint32_t dir;  /* node of the directory; constant while busy */
     char target[NAME_MAX + 1];
     uint32_t next_deferred;
-    bool sync_only; /* deferred work: only the directory is left to sync */
+    bool sync_only;     /* deferred work: only the directory is left to sync */
+    bool settle_listed; /* in the list of settling saves, which holds a reference */
+    uint32_t settle_next, settle_previous;
 
     /* Constant once it is linked. */
     struct ss_family family;
@@ -89,6 +99,10 @@ struct ss_save {
     struct ss_failures failures;
     pid_t writer[SS_SAVE_WRITERS_MAX]; /* processes that wrote */
     uint32_t writer_count;             /* SS_SAVE_WRITERS_MAX + 1: more than fit */
+    struct ss_parties parties;
+    enum ss_settle settle; /* changes while busy is claimed */
+    uint64_t settle_since; /* CLOCK_MONOTONIC nanoseconds */
+    uint64_t settle_until; /* then whoever lives is believed; UINT64_MAX: never */
     struct ss_prepared prepared;
     int refused;                   /* positive errno of the last preparation, when it failed: close() has returned it */
     uint64_t refused_changes;      /* changes at that time */
@@ -108,6 +122,9 @@ int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, i
 
 /* The save of name that thread tid may see (the newest), with a reference, or SS_NONE. Reads /proc. */
 uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid);
+
+/* A save of name that settles since `before` (CLOCK_MONOTONIC nanoseconds) or longer, with a reference, or SS_NONE. */
+uint32_t ss_save_find_settling(struct ss_fs *fs, uint32_t dir, const char *name, uint64_t before);
 
 /* The save of the draft file `draft_name` in dir, with a reference, or SS_NONE. */
 uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_name);

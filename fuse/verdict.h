@@ -9,6 +9,10 @@
 /* With state held. The first thing that spoils a save is its verdict. */
 void ss_verdict_spoil(struct ss_save *save, enum ss_finding finding, const char *detail);
 
+/* With state held: a process of the save has ended (SS_WRITER_KILLED, SS_WRITER_EXITED or SS_WRITER_VANISHED), and not
+ * well. */
+void ss_verdict_note_end(struct ss_save *save, enum ss_finding finding, int number);
+
 /* Notes how a descriptor of handle is being closed. *last: all others are closed, too. Returns what is known to be
  * wrong by now as -errno for the closer, or 0. */
 int ss_verdict_note_close(struct ss_save *save, struct ss_handle *handle, const struct ss_proc_close *how, bool *last);
