@@ -414,6 +414,7 @@ int ss_judge_drop(struct ss_fs *fs, uint32_t index)
     ss_save_claim(save);
     pthread_mutex_lock(&save->state);
     enum ss_save_status status = save->status;
+    bool settles = save->settle != SS_SETTLE_NO;
     pthread_mutex_unlock(&save->state);
     if (status == SS_SAVE_PUBLISHED || status == SS_SAVE_DROPPED) {
         r = -ESTALE;
@@ -433,6 +434,8 @@ int ss_judge_drop(struct ss_fs *fs, uint32_t index)
             ss_save_unlink(fs, index);
             if (changed)
                 ss_log(LOG_NOTICE, "%s: draft %s dropped by its writer", target, save->draft_name);
+            if (settles)
+                r = 2;
         }
     }
     ss_save_yield(save);

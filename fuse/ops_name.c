@@ -232,7 +232,8 @@ int ss_redirect_save(struct ss_fs *fs, struct ss_save *save, bool trusts_content
     return ss_redirect(fs, dir, target, trusts_content, tid, trusts_content ? -1 : ss_save_data(save));
 }
 
-/* Drops the draft that the caller's family has of name. Returns 1 when there is none to drop: the image is meant. */
+/* Drops the draft that the caller's family has of name. Returns 1 when there is none to drop: the image is meant; 2 when
+ * the image is meant as well. */
 static int drop_save(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid)
 {
     uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
@@ -254,7 +255,10 @@ static int do_unlink(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_
     if (ss_draft_reserved(name))
         return -EPERM;
     int r = drop_save(fs, parent, name, tid);
-    return r <= 0 ? r : ss_image_unlink(dir, name);
+    bool dropped = r == 2;
+    if (r > 0)
+        r = ss_image_unlink(dir, name);
+    return dropped && r == -ENOENT ? 0 : r;
 }
 
 void ss_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -371,10 +375,13 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
     return r;
 }
 
-/* Two names can be exchanged only when both are images: of what the family has just closed, the outcome is waited for.
- */
-static int settle_own(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const char *name, pid_t tid)
+/* Of what the family has just closed the outcome is waited for when the draft alone will not do: over an old image both
+ * have to leave the name, and only images can be exchanged. */
+static int settle_own(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const char *name, pid_t tid, bool exchanges)
 {
+    int dir = ss_dir_fd(fs, parent);
+    if (dir < 0 || (!exchanges && !exists(dir, name)))
+        return 0;
     uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
     if (index == SS_NONE)
         return 0;
@@ -392,8 +399,10 @@ void ss_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
     int r = ss_settle_wait_name(fs, req, ss_node_index(parent), name, tid);
     if (r == 0)
         r = ss_settle_wait_name(fs, req, ss_node_index(newparent), newname, tid);
+    if (r == 0)
+        r = settle_own(fs, req, parent, name, tid, flags & RENAME_EXCHANGE);
     if (r == 0 && (flags & RENAME_EXCHANGE))
-        r = settle_own(fs, req, parent, name, tid);
+        r = settle_own(fs, req, newparent, newname, tid, true);
     if (r == 0)
         r = do_rename(fs, parent, name, newparent, newname, flags, tid);
     fuse_reply_err(req, -r);

@@ -90,7 +90,7 @@ filters() {
     saves "gzip and gunzip" 'cp $S/$V/tree/numbers $S/$V/tree/noise .; gzip -nf noise; gzip -nc numbers >n.gz
         gunzip -f noise.gz; gunzip -kfc n.gz >n'
     saves "perl -i, awk and mv" 'cp $S/$V/tree/numbers f; perl -pi -e "s/1/one/" f; awk 1 f >f.new && mv f.new f'
-    saves "patch" 'seq 1000 >f; sed s/5/five/ f | diff -u --label f --label f f - >p; patch -s f p; patch -s -R f p; patch -s -b f p'
+    saves "patch" 'seq 1000 >f; sed s/5/five/ f | diff -u --label f --label f f - | cat >p; patch -s f p; patch -s -R f p; patch -s -b f p'
 }
 
 copies() {
