@@ -344,6 +344,7 @@ bool ss_judge_join(struct ss_fs *fs, uint32_t index, pid_t tid)
 {
     struct ss_save *save = ss_save_at(fs, index);
 
+    ss_settle_before_reopen(fs, index);
     ss_save_claim(save);
     pthread_mutex_lock(&save->state);
     enum ss_save_status status = save->status;
@@ -385,6 +386,8 @@ int ss_judge_open(struct ss_fs *fs, uint32_t index, pid_t tid, bool writes, bool
 {
     struct ss_save *save = ss_save_at(fs, index);
 
+    if (writes)
+        ss_settle_before_reopen(fs, index);
     ss_save_claim(save);
     int r = writes ? open_for_writing(fs, index, save, truncates) : 0;
     if (writes && r == 0)

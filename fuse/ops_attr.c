@@ -12,6 +12,7 @@
 #include "content.h"
 #include "judge.h"
 #include "ops.h"
+#include "settle.h"
 #include "core/util.h"
 
 /* Only on directories, and in no list: where the tool finds the backing directory. */
@@ -178,6 +179,12 @@ void ss_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
     fuse_reply_err(req, -change_xattr(ss_fs(req), ino, name, NULL, 0, 0));
 }
 
+/* A draft's own seal is nothing to see before it is published. */
+static bool shows_seal(struct ss_fs *fs, const struct ss_node *node)
+{
+    return node->kind != SS_NODE_SAVE || ss_save_is_published(ss_save_at(fs, node->save));
+}
+
 static ssize_t read_xattr(struct ss_fs *fs, const struct ss_node *node, const char *name, char *value, size_t size)
 {
     char path[64];
@@ -190,7 +197,7 @@ static ssize_t read_xattr(struct ss_fs *fs, const struct ss_node *node, const ch
             memcpy(value, path, (size_t)n);
         return n;
     }
-    if (ours(name) && (node->kind == SS_NODE_SAVE || strcmp(name, SS_SEAL_XATTR) != 0))
+    if (ours(name) && (!shows_seal(fs, node) || strcmp(name, SS_SEAL_XATTR) != 0))
         return -ENODATA;
     node_path(fs, node, path);
     ssize_t n = getxattr(path, name, value, size);
@@ -215,9 +222,18 @@ void ss_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t siz
     struct ss_fs *fs = ss_fs(req);
     struct ss_node *node = ss_node_at(fs, ino);
     SS_AUTO_FREE char *value = size ? malloc(size) : NULL;
+    int r = 0;
 
+    /* Who has just closed it, or has it checked by a command of his, wants to know the outcome; and so does who is
+     * about to look at it behind the mount. */
+    if (node && node->kind == SS_NODE_SAVE && strcmp(name, SS_SEAL_XATTR) == 0)
+        r = ss_settle_wait_save(fs, req, node->save);
+    else if (node && S_ISDIR(node->type) && strcmp(name, BACKING_XATTR) == 0)
+        r = ss_settle_wait_dir(fs, req, ss_node_index(ino));
     if (!node || (size && !value))
         fuse_reply_err(req, node ? ENOMEM : ESTALE);
+    else if (r < 0)
+        fuse_reply_err(req, -r);
     else
         reply_sized(req, read_xattr(fs, node, name, value, size), value, size);
 }

@@ -76,14 +76,6 @@ void ss_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     fuse_reply_err(req, -r);
 }
 
-static bool is_published(struct ss_save *save)
-{
-    pthread_mutex_lock(&save->state);
-    bool published = save->status == SS_SAVE_PUBLISHED;
-    pthread_mutex_unlock(&save->state);
-    return published;
-}
-
 static int do_link(struct ss_fs *fs, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {
     struct ss_node *node = ss_node_at(fs, ino);
@@ -94,7 +86,7 @@ static int do_link(struct ss_fs *fs, fuse_ino_t ino, fuse_ino_t newparent, const
         return dir;
     if (!node)
         return -ESTALE;
-    if (node->kind == SS_NODE_SAVE && !is_published(ss_save_at(fs, node->save)))
+    if (node->kind == SS_NODE_SAVE && !ss_save_is_published(ss_save_at(fs, node->save)))
         return -EPERM; /* a second name would show what is not whole */
     snprintf(path, sizeof path, "/proc/self/fd/%d",
              node->kind == SS_NODE_SAVE ? ss_save_data(ss_save_at(fs, node->save)) : node->fd);

@@ -232,8 +232,8 @@ int ss_redirect_save(struct ss_fs *fs, struct ss_save *save, bool trusts_content
     return ss_redirect(fs, dir, target, trusts_content, tid, trusts_content ? -1 : ss_save_data(save));
 }
 
-/* Drops the draft that the caller's family has of name. Returns 1 when there is none to drop: the image is meant; 2 when
- * the image is meant as well. */
+/* Drops the draft that the caller's family has of name. Returns 1 when there is none to drop: the image is meant; 2
+ * when the image is meant as well. */
 static int drop_save(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid)
 {
     uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);

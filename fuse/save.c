@@ -400,6 +400,14 @@ time_t ss_save_failed_for(struct ss_save *save)
     return seconds;
 }
 
+bool ss_save_is_published(struct ss_save *save)
+{
+    pthread_mutex_lock(&save->state);
+    bool published = save->status == SS_SAVE_PUBLISHED;
+    pthread_mutex_unlock(&save->state);
+    return published;
+}
+
 void ss_save_expected_came(struct ss_save *save, pid_t tid)
 {
     for (size_t i = 0; i < SS_SAVE_EXPECTED_MAX; i++)

@@ -103,6 +103,8 @@ struct ss_save {
     enum ss_settle settle; /* changes while busy is claimed */
     uint64_t settle_since; /* CLOCK_MONOTONIC nanoseconds */
     uint64_t settle_until; /* then whoever lives is believed; UINT64_MAX: never */
+    uint64_t settle_first; /* since when it settled for the first time; 0: never */
+    uint32_t settle_waits; /* requests that wait for the outcome */
     struct ss_prepared prepared;
     int refused;                   /* positive errno of the last preparation, when it failed: close() has returned it */
     uint64_t refused_changes;      /* changes at that time */
@@ -153,6 +155,9 @@ int ss_save_sync_failed(struct ss_save *save, int error);
 
 /* Seconds since its verdict went against it, -1 when it has not. */
 time_t ss_save_failed_for(struct ss_save *save);
+
+/* Its draft has the public name. */
+bool ss_save_is_published(struct ss_save *save);
 
 /* With state held: tid's open has come (0: nobody's will come any more). */
 void ss_save_expected_came(struct ss_save *save, pid_t tid);

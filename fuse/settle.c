@@ -11,6 +11,8 @@
 
 #define SECOND 1000000000ULL
 #define EVENTS 64
+#define PUT_OFF_MAX 10             /* grace times */
+#define FINISH_NS (SECOND / 10)    /* how much of the grace time there is at the end of the session, at most */
 #define WAKE UINT64_MAX            /* event data: not a save's index */
 #define INTERRUPT_NS (SECOND / 20) /* how often a wait looks whether its request was interrupted */
 
@@ -97,6 +99,7 @@ bool ss_settle_begin(struct ss_fs *fs, uint32_t index)
     if (begins) {
         save->settle = SS_SETTLE_WAITING;
         save->settle_since = now_ns();
+        save->settle_first = save->settle_first ? save->settle_first : save->settle_since;
         save->settle_until = fs->commit == SS_COMMIT_EXIT ? UINT64_MAX : save->settle_since + fs->grace_ns;
     }
     pthread_mutex_unlock(&save->state);
@@ -174,6 +177,20 @@ static void look_at(struct ss_fs *fs, uint32_t index, bool final)
     ss_judge_settled(fs, index);
 }
 
+void ss_settle_before_reopen(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    pthread_mutex_lock(&save->state);
+    bool late = fs->commit == SS_COMMIT_SETTLE && save->settle == SS_SETTLE_WAITING &&
+                (save->settle_waits > 0 || now_ns() - save->settle_first > PUT_OFF_MAX * fs->grace_ns);
+    pthread_mutex_unlock(&save->state);
+    if (late) {
+        look_at(fs, index, true);
+        wake(fs->chores_event);
+    }
+}
+
 /* ---- the threads ---- */
 
 static bool is_stopping(struct ss_fs *fs)
@@ -181,15 +198,14 @@ static bool is_stopping(struct ss_fs *fs)
     return atomic_load(&fs->settle_stopping);
 }
 
-/* Until when to wait for an end: false for ever. */
-static bool next_end(struct ss_fs *fs, struct timespec *left)
+/* When the next grace time ends; UINT64_MAX: never. */
+static uint64_t next_end(struct ss_fs *fs)
 {
     pthread_mutex_lock(&fs->tables);
     uint32_t first = first_waiting(fs);
-    uint64_t until = first == SS_NONE ? UINT64_MAX : ss_save_at(fs, first)->settle_until, now = now_ns();
+    uint64_t until = first == SS_NONE ? UINT64_MAX : ss_save_at(fs, first)->settle_until;
     pthread_mutex_unlock(&fs->tables);
-    *left = to_timespec(until > now ? until - now : 0);
-    return until != UINT64_MAX;
+    return until;
 }
 
 /* Decides all whose time is over. */
@@ -226,24 +242,31 @@ static void look_at_ended(struct ss_fs *fs, uint32_t index)
     wake(fs->chores_event);
 }
 
+/* Waits until something is to be decided, but not beyond `limit`, and decides it. */
+static void decide_some(struct ss_fs *fs, uint64_t limit)
+{
+    struct epoll_event events[EVENTS];
+    uint64_t end = next_end(fs), now = now_ns();
+    eventfd_t count;
+
+    end = end < limit ? end : limit;
+    struct timespec left = to_timespec(end > now ? end - now : 0);
+    int n = epoll_pwait2(fs->settle_epoll, events, EVENTS, end == UINT64_MAX ? NULL : &left, NULL);
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.u64 == WAKE)
+            eventfd_read(fs->settle_event, &count);
+        else
+            look_at_ended(fs, (uint32_t)events[i].data.u64);
+    }
+    look_at_late(fs);
+}
+
 static void *decide(void *context)
 {
     struct ss_fs *fs = context;
-    struct epoll_event events[EVENTS];
-    struct timespec left;
-    eventfd_t count;
 
-    while (!is_stopping(fs)) {
-        bool limited = next_end(fs, &left);
-        int n = epoll_pwait2(fs->settle_epoll, events, EVENTS, limited ? &left : NULL, NULL);
-        for (int i = 0; i < n; i++) {
-            if (events[i].data.u64 == WAKE)
-                eventfd_read(fs->settle_event, &count);
-            else
-                look_at_ended(fs, (uint32_t)events[i].data.u64);
-        }
-        look_at_late(fs);
-    }
+    while (!is_stopping(fs))
+        decide_some(fs, UINT64_MAX);
     return NULL;
 }
 
@@ -306,8 +329,20 @@ void ss_settle_stop(struct ss_fs *fs)
     pthread_join(fs->chores_thread, NULL);
 }
 
+static bool any_waiting(struct ss_fs *fs)
+{
+    pthread_mutex_lock(&fs->tables);
+    bool any = first_waiting(fs) != SS_NONE;
+    pthread_mutex_unlock(&fs->tables);
+    return any;
+}
+
 void ss_settle_finish(struct ss_fs *fs)
 {
+    /* The last close may have been what ended the session, so that its writer has had no time yet. */
+    uint64_t limit = now_ns() + (fs->grace_ns < FINISH_NS ? fs->grace_ns : FINISH_NS);
+    while (any_waiting(fs) && now_ns() < limit)
+        decide_some(fs, limit);
     for (;;) {
         pthread_mutex_lock(&fs->tables);
         uint32_t index = first_waiting(fs);
@@ -333,12 +368,20 @@ static bool nobody_waits(struct ss_fs *fs)
     return fs->commit != SS_COMMIT_SETTLE || atomic_load(&fs->settling_count) == 0;
 }
 
+static void count_wait(struct ss_save *save, int change)
+{
+    pthread_mutex_lock(&save->state);
+    save->settle_waits += (uint32_t)change;
+    pthread_mutex_unlock(&save->state);
+}
+
 /* Waits until the save no longer settles as it does since `since`. Drops the caller's reference. */
 static int wait_for(struct ss_fs *fs, fuse_req_t req, uint32_t index, uint64_t since)
 {
     struct ss_save *save = ss_save_at(fs, index);
     bool settles = true, interrupted = false;
 
+    count_wait(save, 1);
     while (settles && !interrupted) {
         struct timespec until = to_timespec(now_ns() + INTERRUPT_NS);
         int r = 0;
@@ -348,6 +391,7 @@ static int wait_for(struct ss_fs *fs, fuse_req_t req, uint32_t index, uint64_t s
         pthread_mutex_unlock(&save->state);
         interrupted = fuse_req_interrupted(req);
     }
+    count_wait(save, -1);
     ss_save_release(fs, index);
     return settles ? -EINTR : 0;
 }
@@ -403,7 +447,7 @@ static uint32_t next_in_dir(struct ss_fs *fs, uint32_t dir, uint64_t *since, uin
     return index;
 }
 
-int ss_settle_wait_dir(struct ss_fs *fs, fuse_req_t req, uint32_t dir, pid_t tid)
+int ss_settle_wait_dir(struct ss_fs *fs, fuse_req_t req, uint32_t dir)
 {
     uint64_t before = now_ns(), since = 0;
     uint32_t index;
@@ -411,12 +455,8 @@ int ss_settle_wait_dir(struct ss_fs *fs, fuse_req_t req, uint32_t dir, pid_t tid
 
     if (nobody_waits(fs))
         return 0;
-    while (r == 0 && (index = next_in_dir(fs, dir, &since, before)) != SS_NONE) {
-        if (ss_save_visible_to(fs, ss_save_at(fs, index), tid))
-            ss_save_release(fs, index);
-        else
-            r = wait_for(fs, req, index, since);
-    }
+    while (r == 0 && (index = next_in_dir(fs, dir, &since, before)) != SS_NONE)
+        r = wait_for(fs, req, index, since);
     return r;
 }
 

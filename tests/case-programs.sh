@@ -124,7 +124,7 @@ trees() {
         rsync -a --link-dest=../one $S/$V/tree/noise two/; stat -c %h one/noise'
     saves "rsync within the mount" "rsync -a \$S/\$V/tree/ t/; rm -rf u; rsync -aH --checksum t/ u/; $stamps"
     saves "tar x" "tar xpf \$S/\$V/archive.tar --xattrs --acls; $stamps"
-    saves "tar x, other options" 'tar xzpf $S/$V/archive.tar.gz --unlink-first --sparse
+    saves "tar x, other options" 'tar xzpf $S/$V/archive.tar.gz --unlink-first --recursive-unlink --sparse
         tar cf out.tar -S --sort=name -C $S/$V tree; tar xf out.tar --overwrite'
     saves "tar c" 'tar xpf $S/$V/archive.tar; tar cf a.tar --sort=name --mtime=@0 -C tree noise numbers
         tar rf a.tar --mtime=@0 -C tree sub/script; tar cf - tree | cat >/dev/null; tar tf a.tar'

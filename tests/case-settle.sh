@@ -17,6 +17,7 @@ long=60000 # ms: a grace time whose end no part waits for
 name=
 count=0
 server=
+small= # set: the store is to be full
 python=$(PATH=/usr/bin:/bin command -v python3)
 export B=$work/big PYTHON=$python
 
@@ -46,7 +47,7 @@ state_like() {
 becomes() { check "$1" wait_until 10 state_like "$2"; } # TEXT PATTERN
 is() { cmp -s "$1" "$mnt/$name"; }                       # FILE
 act() { timeout 60 "$writer" "$mnt/$name" "$@" </dev/null; }
-draft_of() { find "$back" -name '.saveseal.*' | head -n 1; }
+draft_begun() { [ -n "$(find "$back" -name '.saveseal.*')" ]; }
 discard_all() { find "$back" -name '.saveseal.*' -delete; }
 
 # closed STEP...: a writer that lives on, until let_go. Comes back when its close() has.
@@ -70,11 +71,10 @@ failing() {
     local text=$1 i public=0 rounds
     rounds=$(rounds 100)
     discard_all
-    : >"$work/states"
     for ((i = 0; i < rounds; i++)); do
         name=fail
         rm -f "$back/$name"
-        [ ! -e "$back/ballast" ] || make_room
+        [ -z "$small" ] || make_room
         [ $((i % 2)) -eq 0 ] || cp "$old" "$back/$name"
         { F=$mnt/$name bash -c "$3"; } >/dev/null 2>&1
         if [ $((i % 2)) -eq 0 ]; then
@@ -86,17 +86,13 @@ failing() {
     equal "$text: published partials of $rounds" $public 0
     # One that is stopped before it has opened its file leaves none.
     rm -f "$back/$name"
-    check "$text: drafts are kept" test "$(states | grep -c '^draft ')" -gt $((rounds / 2))
+    check "$text: drafts are kept" test "$(state | grep -c '^draft ')" -gt $((rounds / 2))
     wait_until 10 no_draft_open
-    equal "$text: all with that reason" "$(states | grep '^draft ' | grep -vE "^draft interrupted $2" | head -n 3)" ""
+    equal "$text: all with that reason" "$(state | grep '^draft ' | grep -vE "^draft interrupted $2" | head -n 3)" ""
 }
-states() { cat "$work/states" <(state); }
-# In a store that is full, to the same room as before. The daemon may hold files that are deleted for some seconds.
+# A store with room for 400 KiB more, or some MiB when the daemon lets go of what was deleted.
 make_room() {
-    state >>"$work/states"
-    discard_all
-    rm -f "$back/ballast"
-    fallocate -l $(($(stat -f -c '%a * %S' "$back") - 400 * 1024)) "$back/ballast"
+    mount -o "remount,size=$((($(stat -f -c '(%b - %f) * %S' "$back")) + 400 * 1024))" "$back"
 }
 no_draft_open() { ! state | grep -q '^draft writing'; }
 
@@ -150,11 +146,13 @@ with open(\"$F\", \"w\") as file:
 
 full_disk() {
     stop_daemon
-    mount -t tmpfs -o size=64M none "$back"
+    mount -t tmpfs none "$back"
     start_daemon
-    touch "$back/ballast"
-    failing "cp to a full disk" "write-failed write failed: ENOSPC" 'cp "$B" "$F"'
-    failing "tar to a full disk" "write-failed write failed: ENOSPC" 'tar -cf "$F" "$B"'
+    small=1
+    truncate -s 40M "$work/huge"
+    failing "cp to a full disk" "write-failed write failed: ENOSPC" 'cp --sparse=never '"$work/huge"' "$F"'
+    failing "tar to a full disk" "write-failed write failed: ENOSPC" 'tar -cf "$F" '"$work/huge"''
+    small=
     stop_daemon
     umount "$back"
     start_daemon
@@ -399,10 +397,11 @@ ends() {
     start_daemon
     becomes "the daemon is killed while it settles: kept" "draft interrupted closed-unpublished *"
     fresh_name
+    discard_all
     touch "$hold"
     exec 8< <(exec "$writer" "$mnt/$name" create write:100K "hold:$hold" close exit:3 2>&1)
     held=$!
-    wait_until 10 test -n "$(draft_of)"
+    wait_until 10 draft_begun
     kill -TERM "$daemon"
     wait_until 10 eval '! mountpoint -q "$mnt"'
     let_go
