@@ -73,6 +73,8 @@ int ss_proc_status(pid_t tid, struct ss_proc_status *status)
     while (!found.has_memory && getline(&line, &capacity, file) > 0) {
         if ((value = line_value(line, "Name")))
             snprintf(found.name, sizeof found.name, "%.*s", (int)strcspn(value + 1, "\n"), value + 1);
+        else if ((value = line_value(line, "State")))
+            found.state = value[0] == '\t' ? value[1] : '\0';
         else if ((value = line_value(line, "Tgid")))
             found.tgid = (pid_t)strtol(value, NULL, 10);
         else if ((value = line_value(line, "PPid")))

@@ -18,6 +18,7 @@ struct ss_proc_status {
     pid_t tgid;
     pid_t ppid;      /* 0: none, or in another pid namespace */
     char name[64];   /* comm, as /proc prints it (escaped) */
+    char state;      /* R running or ready to, S sleeping, D waiting for a disk, ...: of this thread */
     bool has_memory; /* false: a kernel thread, or so far into its exit that its memory is gone */
 };
 

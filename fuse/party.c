@@ -161,6 +161,21 @@ uint32_t ss_party_judge(struct ss_save *save, bool final)
     return living;
 }
 
+bool ss_party_is_busy(struct ss_save *save)
+{
+    struct ss_proc_status status;
+    bool busy = false;
+
+    for (uint32_t i = 0; i <= SS_PARTIES_MAX; i++) {
+        struct ss_party party = borrow(save, i);
+        if (party.pid && party.pidfd >= 0 && ss_proc_status(party.pid, &status) == 0)
+            busy |= status.state == 'R' || status.state == 'D';
+        if (party.pidfd >= 0)
+            close(party.pidfd);
+    }
+    return busy;
+}
+
 void ss_party_watch(struct ss_save *save, int epoll, uint64_t data)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = data};

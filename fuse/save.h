@@ -102,7 +102,7 @@ struct ss_save {
     struct ss_parties parties;
     enum ss_settle settle; /* changes while busy is claimed */
     uint64_t settle_since; /* CLOCK_MONOTONIC nanoseconds */
-    uint64_t settle_until; /* then whoever lives is believed; UINT64_MAX: never */
+    uint64_t settle_until; /* then whoever lives and rests is believed; UINT64_MAX: never */
     uint64_t settle_first; /* since when it settled for the first time; 0: never */
     uint32_t settle_waits; /* requests that wait for the outcome */
     struct ss_prepared prepared;

@@ -37,32 +37,42 @@ static void wake(int event)
 
 /* ---- the list: those that settle, in the order in which their time ends ---- */
 
-/* With tables held. */
-static void enlist(struct ss_fs *fs, uint32_t index)
+/* With tables held: puts it into the list, or takes it out. */
+static void link_in(struct ss_fs *fs, uint32_t index)
 {
     struct ss_save *save = ss_save_at(fs, index);
     uint32_t before = fs->settling_last;
 
     while (before != SS_NONE && ss_save_at(fs, before)->settle_until > save->settle_until)
-        before = ss_save_at(fs, before)->settle_previous; /* only when the list is made again */
+        before = ss_save_at(fs, before)->settle_previous;
     uint32_t next = before == SS_NONE ? fs->settling : ss_save_at(fs, before)->settle_next;
     save->settle_previous = before;
     save->settle_next = next;
     *(before == SS_NONE ? &fs->settling : &ss_save_at(fs, before)->settle_next) = index;
     *(next == SS_NONE ? &fs->settling_last : &ss_save_at(fs, next)->settle_previous) = index;
-    save->settle_listed = true;
-    atomic_fetch_add(&fs->settling_count, 1);
 }
 
-/* With tables held. */
-static void delist(struct ss_fs *fs, uint32_t index)
+static void link_out(struct ss_fs *fs, uint32_t index)
 {
     struct ss_save *save = ss_save_at(fs, index);
     uint32_t before = save->settle_previous, next = save->settle_next;
 
     *(before == SS_NONE ? &fs->settling : &ss_save_at(fs, before)->settle_next) = next;
     *(next == SS_NONE ? &fs->settling_last : &ss_save_at(fs, next)->settle_previous) = before;
-    save->settle_listed = false;
+}
+
+/* With tables held. A reference goes with it. */
+static void enlist(struct ss_fs *fs, uint32_t index)
+{
+    link_in(fs, index);
+    ss_save_at(fs, index)->settle_listed = true;
+    atomic_fetch_add(&fs->settling_count, 1);
+}
+
+static void delist(struct ss_fs *fs, uint32_t index)
+{
+    link_out(fs, index);
+    ss_save_at(fs, index)->settle_listed = false;
     atomic_fetch_sub(&fs->settling_count, 1);
     ss_save_unref(fs, index);
 }
@@ -160,15 +170,52 @@ static bool is_spoilt(struct ss_save *save)
     return spoilt;
 }
 
-/* Looks at a save that settles; final: it is to be decided now, whoever lives. */
-static void look_at(struct ss_fs *fs, uint32_t index, bool final)
+enum look {
+    LOOK_ENDED, /* one of its parties has */
+    LOOK_LATE,  /* the grace time is over */
+    LOOK_FINAL, /* it is to be decided now */
+};
+
+/* Whose time is over while he is at work may only have had no turn yet, or much to take down: he gets more of it. */
+static bool put_off(struct ss_fs *fs, uint32_t index)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+    uint64_t now = now_ns();
+
+    if (now - save->settle_since >= PUT_OFF_MAX * fs->grace_ns || !ss_party_is_busy(save))
+        return false;
+    pthread_mutex_lock(&fs->tables);
+    link_out(fs, index);
+    pthread_mutex_lock(&save->state);
+    save->settle_until = now + fs->grace_ns;
+    pthread_mutex_unlock(&save->state);
+    link_in(fs, index);
+    pthread_mutex_unlock(&fs->tables);
+    return true;
+}
+
+/* Claimed: is it decided? */
+static bool decides(struct ss_fs *fs, uint32_t index, enum look look)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    if (!is_waiting(save))
+        return false; /* it was continued */
+    if (ss_party_judge(save, false) == 0 || is_spoilt(save))
+        return true;
+    if (look == LOOK_ENDED || (look == LOOK_LATE && put_off(fs, index)))
+        return false;
+    ss_party_judge(save, true);
+    return true;
+}
+
+static void look_at(struct ss_fs *fs, uint32_t index, enum look look)
 {
     struct ss_save *save = ss_save_at(fs, index);
 
     ss_save_claim(save);
-    bool over = is_waiting(save) && (ss_party_judge(save, final) == 0 || final || is_spoilt(save));
-    if (!over) {
-        ss_save_yield(save); /* others of its parties live, or it was continued */
+    if (!decides(fs, index, look)) {
+        ss_save_yield(save);
         return;
     }
     pthread_mutex_lock(&save->state);
@@ -186,7 +233,7 @@ void ss_settle_before_reopen(struct ss_fs *fs, uint32_t index)
                 (save->settle_waits > 0 || now_ns() - save->settle_first > PUT_OFF_MAX * fs->grace_ns);
     pthread_mutex_unlock(&save->state);
     if (late) {
-        look_at(fs, index, true);
+        look_at(fs, index, LOOK_FINAL);
         wake(fs->chores_event);
     }
 }
@@ -221,7 +268,7 @@ static void look_at_late(struct ss_fs *fs)
         pthread_mutex_unlock(&fs->tables);
         if (!late)
             return;
-        look_at(fs, index, true);
+        look_at(fs, index, LOOK_LATE);
         ss_save_release(fs, index);
         wake(fs->chores_event);
     }
@@ -237,7 +284,7 @@ static void look_at_ended(struct ss_fs *fs, uint32_t index)
     pthread_mutex_unlock(&fs->tables);
     if (!settles)
         return;
-    look_at(fs, index, false);
+    look_at(fs, index, LOOK_ENDED);
     ss_save_release(fs, index);
     wake(fs->chores_event);
 }
@@ -351,7 +398,7 @@ void ss_settle_finish(struct ss_fs *fs)
         pthread_mutex_unlock(&fs->tables);
         if (index == SS_NONE)
             break;
-        look_at(fs, index, true);
+        look_at(fs, index, LOOK_FINAL);
         ss_save_release(fs, index);
         while (ss_judge_deferred(fs))
             continue;

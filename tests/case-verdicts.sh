@@ -29,7 +29,7 @@ fresh_name() {
 # Nobody here lives on after his last close: a long grace time costs nothing, and nobody is believed because he was slow.
 serve() { start_daemon -o settle=2000; }
 # Puts a sealed old version under $name.
-put_old() { cp "$old" "$mnt/$name"; }
+put_old() { cp "$old" "$mnt/$name" && test -e "$mnt/$name"; } # who looks there waits until it is in place
 
 # save STEP...: prints what the writer says.
 save() {

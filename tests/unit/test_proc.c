@@ -29,6 +29,7 @@ static void own_status(void **state)
     assert_int_equal(status.tgid, getpid());
     assert_int_equal(status.ppid, getppid());
     assert_true(status.has_memory);
+    assert_int_equal(status.state, 'R');
 }
 
 static void no_such_task(void **state)
