@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 #include "util.h"
@@ -13,6 +16,18 @@
 /* Task flags in field 9 of /proc/PID/stat: include/linux/sched.h, unchanged since Linux 2.6. */
 #define PF_EXITING 0x4UL
 #define PF_SIGNALED 0x400UL
+
+/* What Debian 12's headers lack: include/uapi/linux/pidfd.h of Linux 6.15. */
+#define INFO_EXIT (1ULL << 3)
+struct info {
+    uint64_t mask; /* wanted, then what there is */
+    uint64_t cgroupid;
+    uint32_t pid, tgid, ppid;
+    uint32_t ids[8];
+    int32_t exit_code;
+};
+_Static_assert(sizeof(struct info) == 64, "PIDFD_INFO_SIZE_VER0");
+#define GET_INFO _IOWR(0xFF, 11, struct info)
 
 #define STAT_FIELD_FLAGS 9
 #define STAT_FIELD_START 22
@@ -58,6 +73,8 @@ int ss_proc_status(pid_t tid, struct ss_proc_status *status)
     while (!found.has_memory && getline(&line, &capacity, file) > 0) {
         if ((value = line_value(line, "Name")))
             snprintf(found.name, sizeof found.name, "%.*s", (int)strcspn(value + 1, "\n"), value + 1);
+        else if ((value = line_value(line, "State")))
+            found.state = value[0] == '\t' ? value[1] : '\0';
         else if ((value = line_value(line, "Tgid")))
             found.tgid = (pid_t)strtol(value, NULL, 10);
         else if ((value = line_value(line, "PPid")))
@@ -98,31 +115,47 @@ static bool may_see_exit_code(pid_t tid)
     return readlink(path, target, sizeof target) >= 0 || (errno != EACCES && errno != EPERM);
 }
 
-/* PF_SIGNALED says less than it seems: exit_group() in a program of several threads sets it on all of the others. The
- * exit code, which is the whole group's by then, tells; the flag only where the code is hidden. */
-static void judge_exit(struct ss_proc_close *how, pid_t tid, unsigned long long flags, unsigned long long exit_code)
+/* exit_code as wait(2) reports it. */
+static void judge_code(struct ss_proc_close *how, unsigned long long exit_code)
 {
-    if (!(flags & PF_EXITING)) {
-        /* No memory and not exiting: a kernel thread closed for somebody whom we can not see. */
-        how->finding = SS_WRITER_VANISHED;
-    } else if (exit_code & 0x7f) {
+    how->finding = SS_CLEAN;
+    if (exit_code & 0x7f) {
         how->finding = SS_WRITER_KILLED;
         how->number = (int)(exit_code & 0x7f);
     } else if (exit_code >> 8) {
         how->finding = SS_WRITER_EXITED;
         how->number = (int)((exit_code >> 8) & 0xff);
-    } else if (may_see_exit_code(tid)) {
-        how->finding = SS_CLEAN;
-    } else {
-        how->finding = flags & PF_SIGNALED ? SS_WRITER_KILLED : SS_WRITER_VANISHED;
     }
+}
+
+/* PF_SIGNALED says less than it seems: exit_group() in a program of several threads sets it on all of the others. The
+ * exit code, which is the whole group's by then, tells; the flag only where the code is hidden. */
+static void judge_exit(struct ss_proc_close *how, pid_t tid, unsigned long long flags, unsigned long long exit_code)
+{
+    if (!(flags & PF_EXITING)) /* a kernel thread closed for somebody whom we can not see */
+        how->finding = SS_WRITER_VANISHED;
+    else if (exit_code != 0 || may_see_exit_code(tid))
+        judge_code(how, exit_code);
+    else
+        how->finding = flags & PF_SIGNALED ? SS_WRITER_KILLED : SS_WRITER_VANISHED;
+}
+
+/* Of a task without memory, which is past the point where it could be in execve, so that stat does not block. */
+static void judge_by_stat(struct ss_proc_close *how, pid_t tid)
+{
+    char text[1024];
+    unsigned long long flags = 0, exit_code = 0;
+
+    if (read_proc(tid, "stat", text, sizeof text) < 0)
+        return;
+    if (stat_field(text, STAT_FIELD_FLAGS, &flags) < 0 || stat_field(text, STAT_FIELD_EXIT_CODE, &exit_code) < 0)
+        return;
+    judge_exit(how, tid, flags, exit_code);
 }
 
 void ss_proc_closing(pid_t tid, struct ss_proc_close *how)
 {
     struct ss_proc_status status = {0};
-    char text[1024];
-    unsigned long long flags = 0, exit_code = 0;
 
     *how = (struct ss_proc_close){.finding = SS_WRITER_VANISHED};
     if (ss_proc_status(tid, &status) < 0)
@@ -132,13 +165,39 @@ void ss_proc_closing(pid_t tid, struct ss_proc_close *how)
         how->finding = SS_CLEAN;
         return;
     }
-    /* A task without memory is past the point where it could be in execve, so stat does not block. */
     how->exiting = true;
-    if (read_proc(tid, "stat", text, sizeof text) < 0)
-        return;
-    if (stat_field(text, STAT_FIELD_FLAGS, &flags) < 0 || stat_field(text, STAT_FIELD_EXIT_CODE, &exit_code) < 0)
-        return;
-    judge_exit(how, tid, flags, exit_code);
+    judge_by_stat(how, tid);
+}
+
+/* What the kernel keeps of a process that was reaped while somebody had a pidfd of it. */
+static bool is_remembered(int pidfd, struct ss_proc_close *how)
+{
+    struct info info = {.mask = INFO_EXIT};
+
+    if (ioctl(pidfd, GET_INFO, &info) < 0 || !(info.mask & INFO_EXIT))
+        return false;
+    judge_code(how, (unsigned)info.exit_code);
+    return true;
+}
+
+int ss_proc_ended(int pidfd, pid_t pid, struct ss_proc_close *how)
+{
+    struct pollfd poller = {.fd = pidfd, .events = POLLIN};
+
+    int n = poll(&poller, 1, 0);
+    if (n <= 0)
+        return n < 0 ? -errno : 0;
+    *how = (struct ss_proc_close){.finding = SS_WRITER_VANISHED, .exiting = true, .tgid = pid};
+    struct ss_proc_close zombie = *how;
+    if (is_remembered(pidfd, how))
+        return 1;
+    judge_by_stat(&zombie, pid);
+    /* When it is a zombie even now, what was read was its own, and not of a process that took its number. */
+    if (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0 || errno != ESRCH)
+        *how = zombie;
+    else
+        is_remembered(pidfd, how); /* reaped meanwhile */
+    return 1;
 }
 
 int ss_proc_start(pid_t pid, uint64_t *start)

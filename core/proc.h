@@ -18,6 +18,7 @@ struct ss_proc_status {
     pid_t tgid;
     pid_t ppid;      /* 0: none, or in another pid namespace */
     char name[64];   /* comm, as /proc prints it (escaped) */
+    char state;      /* R running or ready to, S sleeping, D waiting for a disk, ...: of this thread */
     bool has_memory; /* false: a kernel thread, or so far into its exit that its memory is gone */
 };
 
@@ -35,6 +36,11 @@ struct ss_proc_close {
 /* Never fails: what can not be seen is SS_WRITER_VANISHED. Reads stat only of a task without memory, which is past
  * execve. */
 void ss_proc_closing(pid_t tid, struct ss_proc_close *how);
+
+/* How a process that is not our child ended. pidfd was opened while it lived; pid is its number in this /proc. Returns
+ * 0 while it lives, 1 when it has ended: *how then says how, SS_WRITER_VANISHED when its parent has reaped it already
+ * and this kernel does not remember (before Linux 6.15); or -errno. Reads stat only of a task that is a zombie. */
+int ss_proc_ended(int pidfd, pid_t pid, struct ss_proc_close *how);
 
 /* Start time of a process, clock ticks after boot. Reads stat: only for a process one of whose threads is waiting
  * for us in a call (so it can not be in the blocking part of execve), or from a tool. 0 or -errno. */

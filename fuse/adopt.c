@@ -263,6 +263,7 @@ static void inherit(struct ss_slot *slot, const struct ss_slot *old)
     slot->save_serial = old->save_serial;
     slot->save = old->save;
     slot->begun = old->begun;
+    slot->both = old->both;
     atomic_store(&slot->pin, old->pin);
     memcpy(slot->reply, old->reply, sizeof slot->reply);
     atomic_store(&slot->reply_len, old->reply_len);

@@ -10,6 +10,7 @@
 
 #include "core/copy.h"
 #include "cred.h"
+#include "verdict.h"
 #include "core/proc.h"
 #include "core/util.h"
 
@@ -129,6 +130,48 @@ static void note_writer(struct ss_save *save, struct ss_handle *handle, pid_t ti
     add_writer(save, ss_proc_status(tid, &status) == 0 ? status.tgid : 0);
 }
 
+/* Opened before an error can be lost. Without one (no descriptors left) only that protection is lost. */
+static int open_witness(struct ss_save *save)
+{
+    char path[64];
+    int none = -1, witness = atomic_load(&save->witness);
+
+    if (witness >= 0)
+        return witness;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", atomic_load(&save->draft));
+    witness = open(path, O_RDONLY | O_CLOEXEC | O_NOATIME);
+    if (witness < 0)
+        witness = open(path, O_RDONLY | O_CLOEXEC);
+    if (witness >= 0 && !atomic_compare_exchange_strong(&save->witness, &none, witness)) {
+        close(witness);
+        witness = none;
+    }
+    return witness;
+}
+
+static void note_sync_failure(struct ss_save *save, int error)
+{
+    pthread_mutex_lock(&save->state);
+    if (save->verdict == SS_CLEAN) {
+        snprintf(save->detail, sizeof save->detail, "fsync failed: %s", strerrordesc_np(error));
+        atomic_store(&save->verdict, SS_SYNC_FAILED);
+    }
+    pthread_mutex_unlock(&save->state);
+}
+
+int ss_content_fsync(struct ss_save *save, bool data_only)
+{
+    int draft = atomic_load(&save->draft), witness = open_witness(save);
+
+    int error = (data_only ? fdatasync(draft) : fsync(draft)) < 0 ? errno : 0;
+    if (!error && atomic_load(&save->unsure) && witness >= 0 && fdatasync(witness) < 0)
+        error = errno;
+    if (error)
+        note_sync_failure(save, error);
+    atomic_store(&save->unsure, false);
+    return -error;
+}
+
 void ss_content_take_back(struct ss_save *save)
 {
     struct ss_draft_record record;
@@ -144,13 +187,13 @@ void ss_content_take_back(struct ss_save *save)
     if (!committed)
         return;
     ss_draft_write(draft, &record);
-    ss_save_sync(save, false);
+    ss_content_fsync(save, false);
 }
 
 static void note_failure(struct ss_save *save, off_t start, off_t end, int error)
 {
     pthread_mutex_lock(&save->state);
-    ss_save_add_failure(save, (uint64_t)start, (uint64_t)end, error);
+    ss_verdict_add_failure(save, (uint64_t)start, (uint64_t)end, error);
     pthread_mutex_unlock(&save->state);
     ss_content_take_back(save);
 }
@@ -162,7 +205,7 @@ static void note_success(struct ss_save *save, off_t start, off_t end)
     atomic_fetch_add(&save->changes, 1);
     pthread_mutex_lock(&save->state);
     if (ss_save_failures(save)->count && end > start)
-        ss_save_resolve_failure(save, (uint64_t)start, (uint64_t)end);
+        ss_verdict_resolve_failure(save, (uint64_t)start, (uint64_t)end);
     pthread_mutex_unlock(&save->state);
     ss_content_take_back(save);
 }
@@ -251,5 +294,5 @@ ssize_t ss_content_copy(struct ss_fs *fs, struct ss_save *save, struct ss_handle
 
 int ss_content_sync(struct ss_save *save, bool data_only)
 {
-    return atomic_load(&save->draft) < 0 ? 0 : ss_save_sync(save, data_only);
+    return atomic_load(&save->draft) < 0 ? 0 : ss_content_fsync(save, data_only);
 }

@@ -24,6 +24,12 @@ int ss_content_allocate(struct ss_fs *fs, struct ss_save *save, struct ss_handle
 ssize_t ss_content_copy(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, int from,
                         off_t from_off, off_t off, size_t len);
 
+/* fsync or fdatasync of the draft. A failure spoils the save for good, nothing can make up for it. The kernel reports a
+ * write-back error once to each open file description; should the worker die between the call and noting the error, its
+ * successor learns of it from the witness. Returns 0 or -errno. Takes state. */
+int ss_content_fsync(struct ss_save *save, bool data_only);
+
+/* The same for a program, which may not have a draft yet. */
 int ss_content_sync(struct ss_save *save, bool data_only);
 
 /* A draft that had been committed is changed again, or its save is spoilt: a crash must not publish it. Its seal no

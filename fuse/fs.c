@@ -15,6 +15,7 @@
 #include "judge.h"
 #include "ops.h"
 #include "save.h"
+#include "settle.h"
 
 #define NODE_BUCKETS (SS_MAX_NODES / 4)
 #define SHARED_SPACE (((sizeof(struct ss_shared) - 1) / 4096 + 1) * 4096)
@@ -77,7 +78,8 @@ static int lay_out(struct ss_fs *fs)
         return r;
     memset(fs->node_buckets, 0xff, NODE_BUCKETS * sizeof(uint32_t));
     memset(fs->save_buckets, 0xff, sizeof fs->save_buckets);
-    fs->deferred = SS_NONE;
+    fs->deferred = fs->settling = fs->settling_last = SS_NONE;
+    fs->settle_epoll = fs->settle_event = fs->chores_event = -1;
     return -pthread_mutex_init(&fs->tables, NULL);
 }
 
@@ -233,10 +235,8 @@ static bool mount_is_gone(const struct ss_fs *fs)
     return false;
 }
 
-void ss_fs_release_rest(struct ss_fs *fs)
+static void release_handles(struct ss_fs *fs)
 {
-    if (!mount_is_gone(fs))
-        return;
     for (uint32_t i = 0; i < *fs->handles.used; i++) {
         struct ss_handle *handle = ss_handle_at(fs, i);
         if (handle->kind == SS_HANDLE_SAVE)
@@ -246,6 +246,13 @@ void ss_fs_release_rest(struct ss_fs *fs)
     }
     while (ss_judge_deferred(fs))
         continue;
+}
+
+void ss_fs_release_rest(struct ss_fs *fs)
+{
+    if (mount_is_gone(fs))
+        release_handles(fs);
+    ss_settle_finish(fs);
     ss_fs_close_pending(fs);
 }
 

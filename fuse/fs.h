@@ -4,13 +4,20 @@
  * take later ones while it holds earlier ones, never the other way round):
  *
  *   1. loop's receive lock   held while the next request is read, and by RELEASE until its state change is done
+ *      save.busy             no lock, but claimed like one, and across I/O: see save.h
  *   2. save.content          one save: making its draft file; long (copies data)
  *   3. save.preparing        one save: sync and digest; long
  *   4. fs.tables             all of the node, handle and save tables; short, no I/O, never /proc
- *   5. save.state            one save: verdict, failures, writers; short, no I/O, never /proc
+ *   5. save.state            one save: verdict, failures, writers, parties, whether it settles; short, no I/O, never
+ *                            /proc (to poll or register a pidfd is neither)
  *
  * RELEASE takes 4 and 5 only, so that nothing slow runs under the receive lock; what is slow it defers (fs.deferred).
- * No lock is held while /proc is read: see core/proc.h. */
+ * No lock is held while /proc is read: see core/proc.h.
+ *
+ * Two threads more decide what becomes of saves that settle (settle.h). They serve no request, claim a save like
+ * anybody else, and never take the receive lock. A save is in the list of those that settle (guarded by tables) as long
+ * as save.settle (guarded by state, changed while busy is claimed) says so. Who waits for one holds nothing but a
+ * reference on it. */
 #ifndef SAVESEAL_FUSE_FS_H
 #define SAVESEAL_FUSE_FS_H
 
@@ -36,6 +43,12 @@
 #define SS_CLOSING_MAX 256u
 #define SS_INIT_MAX 512u
 #define SS_KEPT_MAX 64u
+
+enum ss_commit {
+    SS_COMMIT_SETTLE, /* published when its writers have ended well, or live on after a grace time */
+    SS_COMMIT_CLOSE,  /* published at the last close */
+    SS_COMMIT_EXIT,   /* published when its writers have ended well */
+};
 
 enum ss_handle_kind { SS_HANDLE_FREE, SS_HANDLE_IMAGE, SS_HANDLE_SAVE, SS_HANDLE_DIR };
 
@@ -98,6 +111,8 @@ struct ss_fs {
     const char *mount;
     pid_t keeper; /* its descriptor table is ours */
     bool digest_full;
+    enum ss_commit commit;
+    uint64_t grace_ns;               /* of SS_COMMIT_SETTLE */
     bool privileged;                 /* may act as other users */
     char *savers[SS_SAVERS_MAX + 1]; /* executables that may see every draft, NULL-terminated */
     uint32_t node_limit;             /* nodes in use above which descriptors are scarce */
@@ -109,6 +124,12 @@ struct ss_fs {
 
     void (*initialised)(struct ss_fs *fs); /* called once, when the kernel's first request came: the mount works */
     void *initialised_context;
+
+    /* Of settle.c, set before and after there are other threads. */
+    int settle_epoll, settle_event, chores_event;
+    pthread_t settle_thread, chores_thread;
+    _Atomic bool settle_stopping;
+    _Atomic uint32_t settling_count; /* changes under tables; a look without it spares others the lock */
 
     _Atomic bool trim_wanted; /* see trim.h */
     bool resending;           /* requests of the last worker may still come again. Guarded by the receive lock. */
@@ -123,6 +144,9 @@ struct ss_fs {
 
     /* Slow work that RELEASE left over: saves to finish, a list through save.next_deferred. Guarded by tables. */
     uint32_t deferred;
+
+    /* Saves that settle, first and last of a list through save.settle_next. Guarded by tables. */
+    uint32_t settling, settling_last;
 
     /* Descriptors to close without a lock: the last close of a big unlinked file takes long. Guarded by tables. */
     uint32_t closing_count;
@@ -168,7 +192,8 @@ void ss_fs_close_later(struct ss_fs *fs, int fd);
 void ss_fs_close_pending(struct ss_fs *fs);
 
 /* The session has ended. If that is because the mount is gone, not because its connection was aborted, every file is
- * closed: does the RELEASEs that the kernel threw away with the mount. Called when no thread serves any more. */
+ * closed: does the RELEASEs that the kernel threw away with the mount. Then decides what settles. Called when no thread
+ * serves any more. */
 void ss_fs_release_rest(struct ss_fs *fs);
 
 extern const struct fuse_lowlevel_ops ss_ops;

@@ -10,6 +10,7 @@
 #include "content.h"
 #include "log.h"
 #include "prepare.h"
+#include "settle.h"
 #include "verdict.h"
 #include "core/xattr.h"
 
@@ -55,6 +56,7 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
     if (!handle->writes)
         return 0;
     ss_proc_closing(tid, &how);
+    ss_party_note(fs, save, &how);
     int r = ss_verdict_note_close(save, handle, &how, &last);
     if (atomic_load(&save->draft) < 0 || is_dropped(save))
         return r;
@@ -64,7 +66,7 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
     }
     if (how.finding == SS_CLEAN && ss_verdict_stopped_at_limit(save, how.tgid, &size)) {
         pthread_mutex_lock(&save->state);
-        ss_save_add_failure(save, size, size + 1, EFBIG);
+        ss_verdict_add_failure(save, size, size + 1, EFBIG);
         pthread_mutex_unlock(&save->state);
         ss_content_take_back(save);
         return -EFBIG;
@@ -242,7 +244,8 @@ static bool conclude(struct ss_fs *fs, uint32_t index, bool slow_allowed)
         }
     }
     if (finding == SS_CLEAN) {
-        publish(fs, index, save);
+        if (!ss_settle_begin(fs, index))
+            publish(fs, index, save);
     } else if (finding == SS_FORMAT_INCOMPLETE) {
         set_record(save, SS_DRAFT_WAIT, SS_CLEAN, detail);
         log_verdict(save, save->record.target, SS_DRAFT_WAITING, detail);
@@ -285,6 +288,16 @@ void ss_judge_release(struct ss_fs *fs, uint32_t index, struct ss_handle *handle
     ss_save_yield(save);
 }
 
+void ss_judge_settled(struct ss_fs *fs, uint32_t index)
+{
+    if (!conclude(fs, index, false)) {
+        defer(fs, index, false); /* still claimed, and still waited for */
+        return;
+    }
+    ss_settle_end(fs, index);
+    ss_save_yield(ss_save_at(fs, index));
+}
+
 static void sync_place(struct ss_fs *fs, struct ss_save *save)
 {
     char target[NAME_MAX + 1];
@@ -317,6 +330,7 @@ bool ss_judge_deferred(struct ss_fs *fs)
     } else {
         ss_verdict_note_mapper(save);
         conclude(fs, index, true);
+        ss_settle_end(fs, index);
         ss_save_yield(save);
     }
     ss_save_release(fs, index);
@@ -342,6 +356,7 @@ bool ss_judge_join(struct ss_fs *fs, uint32_t index, pid_t tid)
 {
     struct ss_save *save = ss_save_at(fs, index);
 
+    ss_settle_before_reopen(fs, index);
     ss_save_claim(save);
     pthread_mutex_lock(&save->state);
     enum ss_save_status status = save->status;
@@ -350,8 +365,10 @@ bool ss_judge_join(struct ss_fs *fs, uint32_t index, pid_t tid)
     bool joins = status == SS_SAVE_OPEN || (status == SS_SAVE_INTERRUPTED && !dead && resume(fs, save) == 0);
     if (joins && status == SS_SAVE_INTERRUPTED)
         set_status(save, SS_SAVE_OPEN);
-    if (joins)
+    if (joins) {
+        ss_settle_cancel(fs, index);
         ss_save_expect(fs, save, tid);
+    }
     ss_save_yield(save);
     return joins;
 }
@@ -381,8 +398,12 @@ int ss_judge_open(struct ss_fs *fs, uint32_t index, pid_t tid, bool writes, bool
 {
     struct ss_save *save = ss_save_at(fs, index);
 
+    if (writes)
+        ss_settle_before_reopen(fs, index);
     ss_save_claim(save);
     int r = writes ? open_for_writing(fs, index, save, truncates) : 0;
+    if (writes && r == 0)
+        ss_settle_cancel(fs, index);
     pthread_mutex_lock(&save->state);
     if (writes)
         ss_save_expected_came(save, tid);
@@ -408,6 +429,7 @@ int ss_judge_drop(struct ss_fs *fs, uint32_t index)
     ss_save_claim(save);
     pthread_mutex_lock(&save->state);
     enum ss_save_status status = save->status;
+    bool settles = save->settle != SS_SETTLE_NO;
     pthread_mutex_unlock(&save->state);
     if (status == SS_SAVE_PUBLISHED || status == SS_SAVE_DROPPED) {
         r = -ESTALE;
@@ -423,9 +445,12 @@ int ss_judge_drop(struct ss_fs *fs, uint32_t index)
             set_status(save, SS_SAVE_DROPPED);
         pthread_mutex_unlock(&save->content);
         if (r >= 0) {
+            ss_settle_cancel(fs, index);
             ss_save_unlink(fs, index);
             if (changed)
                 ss_log(LOG_NOTICE, "%s: draft %s dropped by its writer", target, save->draft_name);
+            if (settles)
+                r = 2;
         }
     }
     ss_save_yield(save);
@@ -476,12 +501,14 @@ void ss_judge_adopt(struct ss_fs *fs, uint32_t index)
     char target[NAME_MAX + 1];
 
     bool drafted = atomic_load(&save->draft) >= 0;
-    bool idle = ss_save_is_idle(save) && save->opened;
+    bool idle = ss_save_is_idle(save) && save->opened && save->settle == SS_SETTLE_NO;
     if (!drafted)
         remove_unfinished(fs, save);
     if (save->status == SS_SAVE_PUBLISHED || save->status == SS_SAVE_DROPPED) {
+        atomic_store(&save->settle, SS_SETTLE_NO);
         ss_save_unlink(fs, index);
     } else if (drafted && save->status == SS_SAVE_OPEN && has_its_name(fs, save, target)) {
+        atomic_store(&save->settle, SS_SETTLE_NO);
         ss_xattr_remove(atomic_load(&save->draft), SS_DRAFT_XATTR);
         finish_publication(fs, index, save, target);
     } else if (drafted && save->record.state == SS_DRAFT_WAIT) {

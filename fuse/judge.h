@@ -23,11 +23,15 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
  * receive lock: what would take long goes to the list of deferred work. */
 void ss_judge_release(struct ss_fs *fs, uint32_t index, struct ss_handle *handle);
 
+/* What settled is decided. Claimed by the caller, given back. */
+void ss_judge_settled(struct ss_fs *fs, uint32_t index);
+
 /* Does one piece of deferred work, if any. Called without locks. Returns whether there was one. */
 bool ss_judge_deferred(struct ss_fs *fs);
 
 /* The family unlinks the name. 0: the draft is dropped; 1: nothing had been changed, so that the image itself is meant;
- * -ESTALE: the save is over already; else -errno. Claims the save. */
+ * 2: the draft is dropped, and as its writer had closed it well the image is meant, too; -ESTALE: the save is over
+ * already; else -errno. Claims the save. */
 int ss_judge_drop(struct ss_fs *fs, uint32_t index);
 
 /* The last open for writing is over otherwise than by RELEASE. Claimed by the caller; may take long. */

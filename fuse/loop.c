@@ -14,6 +14,7 @@
 #include "judge.h"
 #include "log.h"
 #include "save.h"
+#include "settle.h"
 #include "trim.h"
 
 #define THREADS_MAX SS_SLOT_THREADS_MAX
@@ -361,8 +362,11 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
     if (fs->resumed)
         resume(session, fs);
 
+    int r = ss_settle_start(fs);
+    if (r < 0)
+        return r;
     pthread_mutex_lock(&loop.lock);
-    int r = start_thread(&loop);
+    r = start_thread(&loop);
     pthread_mutex_unlock(&loop.lock);
     if (r == 0)
         r = -pthread_create(&watcher, NULL, watch, &loop);
@@ -379,6 +383,7 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
     r = loop.error;
     pthread_mutex_unlock(&loop.lock);
     pthread_join(loop.left, NULL);
+    ss_settle_stop(fs);
     if (r == 0 && atomic_load(&loop.stopping))
         return -ECANCELED;
     ss_fs_release_rest(fs);

@@ -13,6 +13,7 @@
 #include "judge.h"
 #include "mountpoint.h"
 #include "ops.h"
+#include "settle.h"
 #include "core/util.h"
 
 /* Only on directories, and in no list: where the tool finds the backing directory. */
@@ -54,7 +55,7 @@ static int truncate_save(struct ss_fs *fs, uint32_t index, off_t size, pid_t tid
         r = ss_content_truncate(fs, save, handle, size);
         int closed = ss_judge_flush(fs, save, handle, tid);
         if (r == 0 && closed == 0)
-            ss_slot_note_begun_to_save(-1, index, save->serial);
+            ss_slot_note_begun_to_save(-1, index, save->serial, false);
         ss_judge_release(fs, index, handle);
         r = r < 0 ? r : closed;
     }
@@ -209,6 +210,12 @@ static ssize_t give_text(const char *text, int n, char *value, size_t size)
     return n;
 }
 
+/* A draft's own seal is nothing to see before it is published. */
+static bool shows_seal(struct ss_fs *fs, const struct ss_node *node)
+{
+    return node->kind != SS_NODE_SAVE || ss_save_is_published(ss_save_at(fs, node->save));
+}
+
 static ssize_t read_xattr(struct ss_fs *fs, const struct ss_node *node, const char *name, char *value, size_t size)
 {
     char path[64], state[256];
@@ -219,7 +226,7 @@ static ssize_t read_xattr(struct ss_fs *fs, const struct ss_node *node, const ch
     }
     if (strcmp(name, SS_DAEMON_XATTR) == 0 && S_ISDIR(node->type))
         return give_text(state, ss_mount_tell(fs, state, sizeof state), value, size);
-    if (ours(name) && (node->kind == SS_NODE_SAVE || strcmp(name, SS_SEAL_XATTR) != 0))
+    if (ours(name) && (!shows_seal(fs, node) || strcmp(name, SS_SEAL_XATTR) != 0))
         return -ENODATA;
     node_path(fs, node, path);
     ssize_t n = getxattr(path, name, value, size);
@@ -244,9 +251,18 @@ void ss_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t siz
     struct ss_fs *fs = ss_fs(req);
     struct ss_node *node = ss_node_at(fs, ino);
     SS_AUTO_FREE char *value = size ? malloc(size) : NULL;
+    int r = 0;
 
+    /* Who has just closed it, or has it checked by a command of his, wants to know the outcome; and so does who is
+     * about to look at it behind the mount. */
+    if (node && node->kind == SS_NODE_SAVE && strcmp(name, SS_SEAL_XATTR) == 0)
+        r = ss_settle_wait_save(fs, req, node->save);
+    else if (node && S_ISDIR(node->type) && strcmp(name, BACKING_XATTR) == 0)
+        r = ss_settle_wait_dir(fs, req, ss_node_index(ino));
     if (!node || (size && !value))
         fuse_reply_err(req, node ? ENOMEM : ESTALE);
+    else if (r < 0)
+        fuse_reply_err(req, -r);
     else
         reply_sized(req, read_xattr(fs, node, name, value, size), value, size);
 }

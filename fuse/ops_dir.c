@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ops.h"
+#include "settle.h"
 #include "core/util.h"
 
 #define BATCH ((size_t)32768)
@@ -95,8 +96,13 @@ void ss_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struc
 {
     SS_AUTO_FREE char *reply = malloc(size);
 
-    (void)ino;
-    ssize_t n = reply ? fill(req, ss_handle_at(ss_fs(req), fi->fh), off, reply, size) : -ENOMEM;
+    ssize_t n = reply ? 0 : -ENOMEM;
+    /* For what settles when the listing begins: so nobody's saves can hold it up for ever. The family waits, too: a
+     * draft that gets its name while it is listed might come up twice, or never. */
+    if (n == 0 && off == 0)
+        n = ss_settle_wait_dir(ss_fs(req), req, ss_node_index(ino));
+    if (n == 0)
+        n = fill(req, ss_handle_at(ss_fs(req), fi->fh), off, reply, size);
     if (n < 0)
         fuse_reply_err(req, (int)-n);
     else

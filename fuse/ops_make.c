@@ -8,6 +8,7 @@
 
 #include "cred.h"
 #include "ops.h"
+#include "settle.h"
 
 static void reply_made(fuse_req_t req, int r, fuse_ino_t parent, const char *name)
 {
@@ -109,17 +110,26 @@ static int do_link(struct ss_fs *fs, fuse_ino_t ino, fuse_ino_t newparent, const
         return dir;
     if (!node)
         return -ESTALE;
-    if (node->kind == SS_NODE_SAVE)
+    if (node->kind == SS_NODE_SAVE && !ss_save_is_published(ss_save_at(fs, node->save)))
         return -EPERM; /* a second name would show what is not whole */
-    snprintf(path, sizeof path, "/proc/self/fd/%d", node->fd);
-    if (made_before(dir, newname, node->type) && ss_draft_still_named(dir, newname, node->fd))
+    int fd = node->kind == SS_NODE_SAVE ? ss_save_data(ss_save_at(fs, node->save)) : node->fd;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (made_before(dir, newname, node->type) && ss_draft_still_named(dir, newname, fd))
         return 0;
     return linkat(AT_FDCWD, path, dir, newname, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
 void ss_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {
-    reply_made(req, do_link(ss_fs(req), ino, newparent, newname), newparent, newname);
+    struct ss_fs *fs = ss_fs(req);
+    struct ss_node *node = ss_node_at(fs, ino);
+    int r = 0;
+
+    if (node && node->kind == SS_NODE_SAVE)
+        r = ss_settle_wait_save(fs, req, node->save); /* git makes its second name right after the close */
+    if (r == 0)
+        r = do_link(fs, ino, newparent, newname);
+    reply_made(req, r, newparent, newname);
 }
 
 void ss_op_readlink(fuse_req_t req, fuse_ino_t ino)

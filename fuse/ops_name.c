@@ -11,6 +11,7 @@
 #include "judge.h"
 #include "log.h"
 #include "ops.h"
+#include "settle.h"
 #include "core/util.h"
 
 #define CLEANUP_SECONDS 10
@@ -109,8 +110,11 @@ int ss_lookup(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid, 
 void ss_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct fuse_entry_param entry;
+    pid_t tid = fuse_req_ctx(req)->pid;
 
-    int r = ss_lookup(ss_fs(req), parent, name, fuse_req_ctx(req)->pid, &entry);
+    int r = ss_settle_wait_name(ss_fs(req), req, ss_node_index(parent), name, tid);
+    if (r == 0)
+        r = ss_lookup(ss_fs(req), parent, name, tid, &entry);
     if (r < 0)
         fuse_reply_err(req, -r);
     else
@@ -238,10 +242,11 @@ static void note_begun_to(struct ss_fs *fs, uint32_t index)
     int draft = atomic_load(&save->draft);
 
     if (draft >= 0)
-        ss_slot_note_begun_to_save(fcntl(draft, F_DUPFD_CLOEXEC, 0), index, save->serial);
+        ss_slot_note_begun_to_save(fcntl(draft, F_DUPFD_CLOEXEC, 0), index, save->serial, save->settle != SS_SETTLE_NO);
 }
 
-/* Drops the draft that the caller's family has of name. Returns 1 when there is none to drop: the image is meant. */
+/* Drops the draft that the caller's family has of name. Returns 1 when there is none to drop: the image is meant; 2
+ * when the image is meant as well. */
 static int drop_save(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid)
 {
     uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
@@ -281,18 +286,24 @@ static int do_unlink(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_
         return dir;
     if (ss_draft_reserved(name))
         return -EPERM;
-    if (unlinked_before(fs, dir, name))
+    bool dropped_before = unlinked_before(fs, dir, name);
+    if (dropped_before && !ss_slot_was_for_both())
         return 0;
-    int r = drop_save(fs, parent, name, tid);
-    if (r <= 0)
-        return r;
-    ss_slot_note_begun(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    return ss_image_unlink(dir, name);
+    int r = dropped_before ? 2 : drop_save(fs, parent, name, tid);
+    bool dropped = r == 2;
+    if (r > 0) {
+        ss_slot_note_begun(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+        r = ss_image_unlink(dir, name);
+    }
+    return dropped && r == -ENOENT ? 0 : r;
 }
 
 void ss_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    fuse_reply_err(req, -do_unlink(ss_fs(req), parent, name, fuse_req_ctx(req)->pid));
+    pid_t tid = fuse_req_ctx(req)->pid;
+
+    int r = ss_settle_wait_name(ss_fs(req), req, ss_node_index(parent), name, tid);
+    fuse_reply_err(req, r < 0 ? -r : -do_unlink(ss_fs(req), parent, name, tid));
 }
 
 /* Gives a draft another target. Claimed by the caller. */
@@ -454,8 +465,35 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
     return r;
 }
 
+/* Of what the family has just closed the outcome is waited for when the draft alone will not do: over an old image both
+ * have to leave the name, and only images can be exchanged. */
+static int settle_own(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const char *name, pid_t tid, bool exchanges)
+{
+    int dir = ss_dir_fd(fs, parent);
+    if (dir < 0 || (!exchanges && !exists(dir, name)))
+        return 0;
+    uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
+    if (index == SS_NONE)
+        return 0;
+    int r = ss_settle_wait_save(fs, req, index);
+    ss_save_release(fs, index);
+    return r;
+}
+
 void ss_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
                   unsigned int flags)
 {
-    fuse_reply_err(req, -do_rename(ss_fs(req), parent, name, newparent, newname, flags, fuse_req_ctx(req)->pid));
+    struct ss_fs *fs = ss_fs(req);
+    pid_t tid = fuse_req_ctx(req)->pid;
+
+    int r = ss_settle_wait_name(fs, req, ss_node_index(parent), name, tid);
+    if (r == 0)
+        r = ss_settle_wait_name(fs, req, ss_node_index(newparent), newname, tid);
+    if (r == 0)
+        r = settle_own(fs, req, parent, name, tid, flags & RENAME_EXCHANGE);
+    if (r == 0 && (flags & RENAME_EXCHANGE))
+        r = settle_own(fs, req, newparent, newname, tid, true);
+    if (r == 0)
+        r = do_rename(fs, parent, name, newparent, newname, flags, tid);
+    fuse_reply_err(req, -r);
 }

@@ -1,6 +1,7 @@
 /* Opening and closing files. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include "image.h"
 #include "judge.h"
 #include "ops.h"
+#include "settle.h"
 
 /* O_TRUNC changes the file even when it is opened for reading. */
 static bool opens_to_change(int flags)
@@ -120,7 +122,9 @@ void ss_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
     struct fuse_entry_param entry = {0};
     struct ss_fs *fs = ss_fs(req);
 
-    int r = do_create(fs, req, parent, name, mode, &entry, fi);
+    int r = ss_settle_wait_name(fs, req, ss_node_index(parent), name, fuse_req_ctx(req)->pid);
+    if (r == 0)
+        r = do_create(fs, req, parent, name, mode, &entry, fi);
     if (r < 0) {
         fuse_reply_err(req, -r);
     } else if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
@@ -184,6 +188,22 @@ void ss_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         undo_open(fs, fi->fh);
 }
 
+/* What another save of the name comes to decides whether this one may replace it. The closing task may be inside
+ * execve, so nothing is asked about it. */
+static void wait_for_rivals(struct ss_fs *fs, fuse_req_t req, struct ss_handle *handle)
+{
+    struct ss_save *save = ss_save_at(fs, handle->save);
+    char target[NAME_MAX + 1];
+
+    if (!handle->writes)
+        return;
+    pthread_mutex_lock(&fs->tables);
+    uint32_t dir = ss_save_where(save)->dir;
+    memcpy(target, ss_save_where(save)->target, sizeof target);
+    pthread_mutex_unlock(&fs->tables);
+    ss_settle_wait_name(fs, req, dir, target, 0);
+}
+
 void ss_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct ss_fs *fs = ss_fs(req);
@@ -191,8 +211,10 @@ void ss_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     int r = 0;
 
     (void)ino;
-    if (handle->kind == SS_HANDLE_SAVE)
+    if (handle->kind == SS_HANDLE_SAVE) {
+        wait_for_rivals(fs, req, handle); /* interrupted or not, the close must be seen */
         r = ss_judge_flush(fs, ss_save_at(fs, handle->save), handle, fuse_req_ctx(req)->pid);
+    }
     fuse_reply_err(req, -r);
 }
 

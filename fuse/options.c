@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/util.h"
+
 #define OPTION(template, field, value)                                                                                 \
     {                                                                                                                  \
         template, offsetof(struct ss_options, field), value                                                            \
@@ -25,6 +27,8 @@ static const struct fuse_opt table[] = {
     OPTION("noresend", no_resend, 1),
     OPTION("digest=%s", digest, 0),
     OPTION("savers=%s", savers, 0),
+    OPTION("commit=%s", commit, 0),
+    OPTION("settle=%s", settle, 0),
     OPTION("ro", read_only, 1),
     FUSE_OPT_KEY("ro", FUSE_OPT_KEY_KEEP),
     /* What fstab lines carry for others than us. */
@@ -57,6 +61,62 @@ static int take_argument(void *data, const char *argument, int key, struct fuse_
     return *place ? 0 : -1;
 }
 
+#define GRACE_MS 20
+#define GRACE_MS_MAX 60000
+
+static const char *const commits[] = {
+    [SS_COMMIT_SETTLE] = "settle", [SS_COMMIT_CLOSE] = "close", [SS_COMMIT_EXIT] = "exit"};
+
+/* Returns SS_ARRAY_SIZE(commits) when there is no such one. */
+static size_t find_commit(const char *name)
+{
+    size_t i = 0;
+
+    while (i < SS_ARRAY_SIZE(commits) && strcmp(commits[i], name) != 0)
+        i++;
+    return i;
+}
+
+enum ss_commit ss_options_commit(const struct ss_options *options)
+{
+    return options->commit ? (enum ss_commit)find_commit(options->commit) : SS_COMMIT_SETTLE;
+}
+
+/* Milliseconds, or -1. */
+static long parse_grace(const char *text)
+{
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return -1;
+    errno = 0;
+    long ms = strtol(text, &end, 10);
+    return *end || errno || ms > GRACE_MS_MAX ? -1 : ms;
+}
+
+uint64_t ss_options_grace_ns(const struct ss_options *options)
+{
+    return (uint64_t)(options->settle ? parse_grace(options->settle) : GRACE_MS) * 1000000;
+}
+
+static int check_commit(const struct ss_options *options)
+{
+    if (options->commit && find_commit(options->commit) == SS_ARRAY_SIZE(commits)) {
+        fprintf(stderr, "savesealfs: commit=%s: must be settle, close or exit\n", options->commit);
+        return -EINVAL;
+    }
+    if (options->settle && parse_grace(options->settle) < 0) {
+        fprintf(stderr, "savesealfs: settle=%s: must be a number of milliseconds from 0 to %d\n", options->settle,
+                GRACE_MS_MAX);
+        return -EINVAL;
+    }
+    if (options->settle && ss_options_commit(options) != SS_COMMIT_SETTLE) {
+        fprintf(stderr, "savesealfs: settle=%s: means nothing with commit=%s\n", options->settle, options->commit);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int check(const struct ss_options *options)
 {
     if (options->help || options->version)
@@ -75,7 +135,7 @@ static int check(const struct ss_options *options)
         fprintf(stderr, "savesealfs: digest=%s: must be full or header\n", options->digest);
         return -EINVAL;
     }
-    return 0;
+    return check_commit(options);
 }
 
 int ss_options_parse(struct fuse_args *args, struct ss_options *options)
@@ -93,6 +153,8 @@ void ss_options_free(struct ss_options *options)
     free(options->savers);
     free(options->resume);
     free(options->takes_over);
+    free(options->commit);
+    free(options->settle);
 }
 
 void ss_options_usage(void)
@@ -109,6 +171,11 @@ void ss_options_usage(void)
          "    -o digest=full        seal with a digest of the whole file (default)\n"
          "    -o digest=header      seal with a digest of the header alone\n"
          "    -o savers=PATH[:PATH] programs that may see every draft under its public name\n"
+         "    -o commit=settle      publish a closed draft when its writers have exited with status 0,\n"
+         "                          or live on after a grace time (default)\n"
+         "    -o commit=close       publish it at once\n"
+         "    -o commit=exit        publish it when its writers have exited with status 0\n"
+         "    -o settle=MS          the grace time, in milliseconds (default 20)\n"
          "    -o noresend           after a crash do as on a kernel before 6.9 (for tests)\n"
          "    -o OPTION[,OPTION]    any mount option of FUSE: allow_other, ro, ...\n"
          "\n"

@@ -8,6 +8,8 @@ struct ss_options {
     char *backing; /* as given */
     char *mount;   /* as given */
     char *digest;  /* "full" or "header", NULL: default */
+    char *commit;  /* "close", "settle" or "exit", NULL: default */
+    char *settle;  /* milliseconds, NULL: default */
     char *savers;  /* PATH[:PATH...], NULL: none */
     int foreground;
     int debug;
@@ -19,6 +21,10 @@ struct ss_options {
     char *resume;     /* descriptor of the tables, NULL: a new mount */
     char *takes_over; /* layout that is asked about, NULL: not */
 };
+
+/* What they say, once they are parsed. */
+enum ss_commit ss_options_commit(const struct ss_options *options);
+uint64_t ss_options_grace_ns(const struct ss_options *options);
 
 /* Parses argv into options; what is left in args is libfuse's. Returns 0, or -EINVAL after a message on stderr. */
 int ss_options_parse(struct fuse_args *args, struct ss_options *options);

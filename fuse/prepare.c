@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "content.h"
 #include "core/seal.h"
 
 struct sync_job {
@@ -17,7 +18,7 @@ static void *run_sync(void *context)
 {
     struct sync_job *job = context;
 
-    job->result = ss_save_sync(job->save, true);
+    job->result = ss_content_fsync(job->save, true);
     return NULL;
 }
 
@@ -92,7 +93,7 @@ static int seal_draft(struct ss_fs *fs, struct ss_save *save, uint64_t size, con
         r = write_commitment(fs, save, probe);
     if (r < 0)
         return r;
-    r = ss_save_sync(save, false); /* the attributes */
+    r = ss_content_fsync(save, false); /* the attributes */
     return r < 0 ? r : sync_commitment(fs, save);
 }
 

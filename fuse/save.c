@@ -1,7 +1,6 @@
 #include "save.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -193,6 +192,7 @@ void ss_save_unref(struct ss_fs *fs, uint32_t index)
         return;
     atomic_store(&save->in_use, false);
     ss_family_close(&save->family);
+    ss_party_close(save);
     ss_fs_close_later(fs, save->base);
     ss_fs_close_later(fs, atomic_load(&save->draft));
     ss_fs_close_later(fs, atomic_load(&save->witness));
@@ -340,6 +340,31 @@ uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t ti
     return ss_save_find_besides(fs, dir, name, tid, SS_NONE);
 }
 
+/* With tables held. */
+static bool settles_since(struct ss_save *save, uint64_t before)
+{
+    pthread_mutex_lock(&save->state);
+    bool settles = save->settle != SS_SETTLE_NO && save->settle_since <= before;
+    pthread_mutex_unlock(&save->state);
+    return settles;
+}
+
+uint32_t ss_save_find_settling(struct ss_fs *fs, uint32_t dir, const char *name, uint64_t before)
+{
+    pthread_mutex_lock(&fs->tables);
+    uint32_t index = *bucket(fs, dir, name);
+    while (index != SS_NONE) {
+        struct ss_save *save = ss_save_at(fs, index);
+        if (is_at(save, dir, name) && settles_since(save, before)) {
+            ss_save_ref(fs, index);
+            break;
+        }
+        index = save->next;
+    }
+    pthread_mutex_unlock(&fs->tables);
+    return index;
+}
+
 uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_name)
 {
     uint32_t found = SS_NONE;
@@ -384,66 +409,6 @@ void ss_save_expect(struct ss_fs *fs, struct ss_save *save, pid_t tid)
     pthread_mutex_unlock(&fs->tables);
 }
 
-void ss_save_add_failure(struct ss_save *save, uint64_t start, uint64_t end, int error)
-{
-    struct ss_failures *next = &save->failures[!save->failing];
-
-    *next = *ss_save_failures(save);
-    ss_failures_add(next, start, end, error);
-    atomic_store(&save->failing, !save->failing);
-}
-
-void ss_save_resolve_failure(struct ss_save *save, uint64_t start, uint64_t end)
-{
-    struct ss_failures *next = &save->failures[!save->failing];
-
-    *next = *ss_save_failures(save);
-    ss_failures_resolve(next, start, end);
-    atomic_store(&save->failing, !save->failing);
-}
-
-/* Opened before an error can be lost. Without one (no descriptors left) only that protection is lost. */
-static int open_witness(struct ss_save *save)
-{
-    char path[64];
-    int none = -1, witness = atomic_load(&save->witness);
-
-    if (witness >= 0)
-        return witness;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", atomic_load(&save->draft));
-    witness = open(path, O_RDONLY | O_CLOEXEC | O_NOATIME);
-    if (witness < 0)
-        witness = open(path, O_RDONLY | O_CLOEXEC);
-    if (witness >= 0 && !atomic_compare_exchange_strong(&save->witness, &none, witness)) {
-        close(witness);
-        witness = none;
-    }
-    return witness;
-}
-
-static void note_sync_failure(struct ss_save *save, int error)
-{
-    pthread_mutex_lock(&save->state);
-    if (save->verdict == SS_CLEAN) {
-        snprintf(save->detail, sizeof save->detail, "fsync failed: %s", strerrordesc_np(error));
-        atomic_store(&save->verdict, SS_SYNC_FAILED);
-    }
-    pthread_mutex_unlock(&save->state);
-}
-
-int ss_save_sync(struct ss_save *save, bool data_only)
-{
-    int draft = atomic_load(&save->draft), witness = open_witness(save);
-
-    int error = (data_only ? fdatasync(draft) : fsync(draft)) < 0 ? errno : 0;
-    if (!error && atomic_load(&save->unsure) && witness >= 0 && fdatasync(witness) < 0)
-        error = errno;
-    if (error)
-        note_sync_failure(save, error);
-    atomic_store(&save->unsure, false);
-    return -error;
-}
-
 time_t ss_save_failed_for(struct ss_save *save)
 {
     struct timespec now;
@@ -453,6 +418,14 @@ time_t ss_save_failed_for(struct ss_save *save)
     time_t seconds = save->status == SS_SAVE_INTERRUPTED ? now.tv_sec - save->failed_at : -1;
     pthread_mutex_unlock(&save->state);
     return seconds;
+}
+
+bool ss_save_is_published(struct ss_save *save)
+{
+    pthread_mutex_lock(&save->state);
+    bool published = save->status == SS_SAVE_PUBLISHED;
+    pthread_mutex_unlock(&save->state);
+    return published;
 }
 
 void ss_save_expected_came(struct ss_save *save, pid_t tid)
@@ -476,6 +449,7 @@ void ss_save_each_fd(const struct ss_save *save, void (*visit)(void *context, in
     visit(context, save->base);
     visit(context, save->draft);
     visit(context, save->witness);
+    ss_party_each_fd(save, visit, context);
 }
 
 static bool is_older(const struct ss_save *a, const struct ss_save *b)
@@ -506,7 +480,8 @@ void ss_save_rebuild(struct ss_fs *fs)
             continue;
         }
         init_locks(save);
-        save->busy = false;
+        save->busy = save->settle_listed = false;
+        save->settle_waits = 0;
         save->next_deferred = SS_NONE;
         save->handles = save->writers = save->unflushed = 0;
         save->unsure = true;
@@ -549,7 +524,8 @@ static void sweep_one(struct ss_fs *fs, uint32_t index, time_t now)
     bool late = held_up && (!creator_lives || now - save->expected_since > EXPECTED_SECONDS);
     if (late)
         ss_save_expected_came(save, 0);
-    bool unused = save->handles == 0 && ss_save_is_idle(save);
+    bool settles = save->settle != SS_SETTLE_NO; /* then its end is being waited for elsewhere */
+    bool unused = save->handles == 0 && ss_save_is_idle(save) && !settles;
     bool opened = save->opened;
     bool unjudged = unused && opened && save->record.state != SS_DRAFT_WAIT;
     pthread_mutex_unlock(&save->state);

@@ -22,6 +22,7 @@
 #include "family.h"
 #include "core/format.h"
 #include "fs.h"
+#include "party.h"
 
 #define SS_SAVE_WRITERS_MAX 16
 #define SS_SAVE_EXPECTED_MAX 8
@@ -31,6 +32,13 @@ enum ss_save_status {
     SS_SAVE_INTERRUPTED, /* judged and not published; its own family still sees it */
     SS_SAVE_PUBLISHED,   /* its draft has the public name now */
     SS_SAVE_DROPPED,     /* unlinked by its family, or never changed anything */
+};
+
+/* Between its last close and its verdict: see settle.h. */
+enum ss_settle {
+    SS_SETTLE_NO,
+    SS_SETTLE_WAITING, /* until its parties have ended, or its time is over */
+    SS_SETTLE_OVER,    /* that is decided, and the verdict is being carried out */
 };
 
 /* What the last preparation found; good while changes has not moved. */
@@ -58,7 +66,9 @@ struct ss_save {
     struct ss_place places[2];
     _Atomic uint32_t place; /* the one that is in force; constant while busy */
     uint32_t next_deferred;
-    bool sync_only; /* deferred work: only the directory is left to sync */
+    bool sync_only;     /* deferred work: only the directory is left to sync */
+    bool settle_listed; /* in the list of settling saves, which holds a reference */
+    uint32_t settle_next, settle_previous;
 
     /* Constant once it is linked. */
     uint64_t serial; /* no other save of the mount has it */
@@ -72,7 +82,7 @@ struct ss_save {
     pthread_mutex_t content;
     _Atomic int draft;
     char draft_name[SS_DRAFT_NAME_SIZE]; /* written before there is a file of it, which is before draft */
-    _Atomic int witness; /* the draft opened once more before it was first synced, -1 not yet: see ss_save_sync */
+    _Atomic int witness; /* the draft opened once more before it was first synced, -1 not yet: see ss_content_fsync */
     _Atomic bool unsure; /* a worker died, perhaps in the middle of a sync: ask the witness */
 
     pthread_mutex_t preparing; /* one preparation at a time */
@@ -101,6 +111,12 @@ struct ss_save {
     _Atomic uint32_t failing;          /* the one that is in force */
     pid_t writer[SS_SAVE_WRITERS_MAX]; /* processes that wrote */
     uint32_t writer_count;             /* SS_SAVE_WRITERS_MAX + 1: more than fit */
+    struct ss_parties parties;
+    _Atomic enum ss_settle settle; /* changes while busy is claimed; written after the next three */
+    uint64_t settle_since;         /* CLOCK_MONOTONIC nanoseconds */
+    uint64_t settle_until;         /* then whoever lives and rests is believed; UINT64_MAX: never */
+    uint64_t settle_first;         /* since when it settled for the first time; 0: never */
+    uint32_t settle_waits;         /* requests that wait for the outcome */
     struct ss_prepared prepared;
     int refused;                   /* positive errno of the last preparation, when it failed: close() has returned it */
     uint64_t refused_changes;      /* changes at that time */
@@ -126,6 +142,8 @@ uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t ti
 
 /* The same, but not the save `besides`. */
 uint32_t ss_save_find_besides(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, uint32_t besides);
+/* A save of name that settles since `before` (CLOCK_MONOTONIC nanoseconds) or longer, with a reference, or SS_NONE. */
+uint32_t ss_save_find_settling(struct ss_fs *fs, uint32_t dir, const char *name, uint64_t before);
 
 /* The save of the draft file `draft_name` in dir, with a reference, or SS_NONE. */
 uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_name);
@@ -146,14 +164,11 @@ static inline const struct ss_place *ss_save_where(const struct ss_save *save)
     return &save->places[save->place];
 }
 
-/* With state held: the failed writes, and how they become more and fewer. Each change takes effect in one store: a
- * worker may die at any time. */
+/* With state held: the failed writes. */
 static inline const struct ss_failures *ss_save_failures(const struct ss_save *save)
 {
     return &save->failures[save->failing];
 }
-void ss_save_add_failure(struct ss_save *save, uint64_t start, uint64_t end, int error);
-void ss_save_resolve_failure(struct ss_save *save, uint64_t start, uint64_t end);
 
 /* Gives it another name. Claimed by the caller. Takes the tables lock. */
 void ss_save_relink(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *name);
@@ -164,11 +179,6 @@ void ss_save_expect(struct ss_fs *fs, struct ss_save *save, pid_t tid);
 /* tid has opened the save `index`: other saves of the name need not expect it any more. */
 void ss_save_withdraw(struct ss_fs *fs, uint32_t index, pid_t tid);
 
-/* fsync or fdatasync of the draft. A failure spoils the save for good, nothing can make up for it. The kernel reports a
- * write-back error once to each open file description; should the worker die between the call and noting the error, its
- * successor learns of it from the witness. Returns 0 or -errno. Takes state. */
-int ss_save_sync(struct ss_save *save, bool data_only);
-
 /* Calls visit for every descriptor that the save owns. */
 void ss_save_each_fd(const struct ss_save *save, void (*visit)(void *context, int fd), void *context);
 
@@ -178,6 +188,9 @@ void ss_save_rebuild(struct ss_fs *fs);
 
 /* Seconds since its verdict went against it, -1 when it has not. */
 time_t ss_save_failed_for(struct ss_save *save);
+
+/* Its draft has the public name. */
+bool ss_save_is_published(struct ss_save *save);
 
 /* With state held: tid's open has come (0: nobody's will come any more). */
 void ss_save_expected_came(struct ss_save *save, pid_t tid);

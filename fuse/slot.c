@@ -149,7 +149,7 @@ void ss_slot_drop_handle(uint64_t fh)
         mine->handle = SS_SLOT_NO_HANDLE;
 }
 
-void ss_slot_note_begun_to_save(int fd, uint32_t save, uint64_t serial)
+void ss_slot_note_begun_to_save(int fd, uint32_t save, uint64_t serial, bool both)
 {
     if (!mine) {
         if (fd >= 0)
@@ -159,6 +159,7 @@ void ss_slot_note_begun_to_save(int fd, uint32_t save, uint64_t serial)
     int old = mine->pin;
     atomic_store(&mine->begun, false); /* nothing of the old notes with anything of the new */
     ss_slot_note_save(save, serial);
+    mine->both = both;
     mine->pin = fd;
     atomic_store(&mine->begun, true);
     if (old >= 0)
@@ -167,7 +168,7 @@ void ss_slot_note_begun_to_save(int fd, uint32_t save, uint64_t serial)
 
 void ss_slot_note_begun(int fd)
 {
-    ss_slot_note_begun_to_save(fd, SS_NONE, 0);
+    ss_slot_note_begun_to_save(fd, SS_NONE, 0, false);
 }
 
 bool ss_slot_was_begun(int *pin)
@@ -180,4 +181,9 @@ uint32_t ss_slot_was_begun_to(struct ss_fs *fs, bool *to_save)
 {
     *to_save = mine && mine->begun && mine->save != SS_NONE;
     return *to_save && ss_save_is(fs, mine->save, mine->save_serial) ? mine->save : SS_NONE;
+}
+
+bool ss_slot_was_for_both(void)
+{
+    return mine && mine->both;
 }

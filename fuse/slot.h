@@ -47,6 +47,7 @@ struct ss_slot {
     uint64_t save_serial; /* of that one, so that it is not taken for a later one in the same record */
 
     _Atomic bool begun; /* what must not be done twice was found to be possible, and may be done since */
+    bool both;          /* to a draft, and then to the image of that name */
     _Atomic int pin;    /* descriptor of what it is done to, so that its inode number is not used again; -1 none */
 
     _Atomic bool answered;         /* the answer has gone out; what follows is in the other tables */
@@ -82,9 +83,9 @@ void ss_slot_drop_node(uint32_t node); /* is about to be given back, if it is th
 void ss_slot_drop_handle(uint64_t fh);
 
 /* What must not be done twice is about to be done. fd: a descriptor of what it is done to (O_PATH will do; the slot
- * closes it) or -1. The second: to that save's draft. */
+ * closes it) or -1. The second: to that save's draft; both: and then to the image of its name. */
 void ss_slot_note_begun(int fd);
-void ss_slot_note_begun_to_save(int fd, uint32_t save, uint64_t serial);
+void ss_slot_note_begun_to_save(int fd, uint32_t save, uint64_t serial, bool both);
 
 /* Had a worker that died begun this request already? *pin: what it was being done to, -1 nothing (not the caller's to
  * close; good until ss_slot_note_begun). */
@@ -92,5 +93,6 @@ bool ss_slot_was_begun(int *pin);
 
 /* The save that it was being done to, SS_NONE: not to a draft, or that save is gone. *to_save: it was to a draft. */
 uint32_t ss_slot_was_begun_to(struct ss_fs *fs, bool *to_save);
+bool ss_slot_was_for_both(void);
 
 #endif

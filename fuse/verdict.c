@@ -14,7 +14,7 @@ void ss_verdict_spoil(struct ss_save *save, enum ss_finding finding, const char 
     atomic_store(&save->verdict, finding);
 }
 
-static void spoil_by_close(struct ss_save *save, enum ss_finding finding, int number)
+void ss_verdict_note_end(struct ss_save *save, enum ss_finding finding, int number)
 {
     char detail[SS_DETAIL_MAX];
 
@@ -74,7 +74,7 @@ int ss_verdict_note_close(struct ss_save *save, struct ss_handle *handle, const 
     if (!atomic_exchange(&handle->flushed, true))
         save->unflushed--;
     if (how->finding != SS_CLEAN && matters(save, how->tgid))
-        spoil_by_close(save, how->finding, how->number);
+        ss_verdict_note_end(save, how->finding, how->number);
     const struct ss_failure *failure = ss_failures_first(ss_save_failures(save));
     if (failure)
         r = -failure->error;
@@ -85,6 +85,24 @@ int ss_verdict_note_close(struct ss_save *save, struct ss_handle *handle, const 
     *last = save->unflushed == 0;
     pthread_mutex_unlock(&save->state);
     return r;
+}
+
+void ss_verdict_add_failure(struct ss_save *save, uint64_t start, uint64_t end, int error)
+{
+    struct ss_failures *next = &save->failures[!save->failing];
+
+    *next = *ss_save_failures(save);
+    ss_failures_add(next, start, end, error);
+    atomic_store(&save->failing, !save->failing);
+}
+
+void ss_verdict_resolve_failure(struct ss_save *save, uint64_t start, uint64_t end)
+{
+    struct ss_failures *next = &save->failures[!save->failing];
+
+    *next = *ss_save_failures(save);
+    ss_failures_resolve(next, start, end);
+    atomic_store(&save->failing, !save->failing);
 }
 
 int ss_verdict_unpublishable(struct ss_save *save)
@@ -138,9 +156,9 @@ void ss_verdict_note_release(struct ss_save *save, const struct ss_handle *handl
     if (!was_anybodys(handle))
         return;
     if (!handle->close_seen)
-        spoil_by_close(save, SS_WRITER_VANISHED, 0);
+        ss_verdict_note_end(save, SS_WRITER_VANISHED, 0);
     else if (handle->close_finding != SS_CLEAN)
-        spoil_by_close(save, handle->close_finding, handle->close_number);
+        ss_verdict_note_end(save, handle->close_finding, handle->close_number);
 }
 
 bool ss_verdict_was_never_closed(struct ss_save *save)
@@ -171,6 +189,6 @@ void ss_verdict_note_mapper(struct ss_save *save)
     if (how.finding == SS_CLEAN)
         return;
     pthread_mutex_lock(&save->state);
-    spoil_by_close(save, how.finding, how.number);
+    ss_verdict_note_end(save, how.finding, how.number);
     pthread_mutex_unlock(&save->state);
 }

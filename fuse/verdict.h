@@ -9,6 +9,10 @@
 /* With state held. The first thing that spoils a save is its verdict. */
 void ss_verdict_spoil(struct ss_save *save, enum ss_finding finding, const char *detail);
 
+/* With state held: a process of the save has ended (SS_WRITER_KILLED, SS_WRITER_EXITED or SS_WRITER_VANISHED), and not
+ * well. */
+void ss_verdict_note_end(struct ss_save *save, enum ss_finding finding, int number);
+
 /* Notes how a descriptor of handle is being closed. *last: all others are closed, too. Returns what is known to be
  * wrong by now as -errno for the closer, or 0. */
 int ss_verdict_note_close(struct ss_save *save, struct ss_handle *handle, const struct ss_proc_close *how, bool *last);
@@ -33,6 +37,11 @@ bool ss_verdict_is_party(struct ss_save *save, pid_t tgid);
 /* A writer that ignores SIGXFSZ sees EFBIG, but the kernel sends us nothing: the only trace is a file that ends exactly
  * at the writer's limit. *size, bytes: that limit. */
 bool ss_verdict_stopped_at_limit(struct ss_save *save, pid_t pid, uint64_t *size);
+
+/* With state held: failed writes become more and fewer (see core/failures.h). Each change takes effect in one store: a
+ * worker may die at any time. */
+void ss_verdict_add_failure(struct ss_save *save, uint64_t start, uint64_t end, int error);
+void ss_verdict_resolve_failure(struct ss_save *save, uint64_t start, uint64_t end);
 
 /* close() must not return 0 for what will not be published: how the writer ended could not be seen, and the format has
  * no mark of its own that could make up for it. Returns 0 or -EIO. */

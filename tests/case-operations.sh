@@ -256,7 +256,7 @@ users() {
         truncate -s 9 f; ln g h; ln f h; mv g i; rm -f i f"; ls'
     same "a directory without write permission" 'mkdir d; echo a >d/f; chmod 666 d/f; as_nobody bash -c "echo b >d/f; cat d/f
         echo c >>d/f; truncate -s 3 d/f; echo a >d/g; rm d/f; mv d/f d/g; mkdir d/d; ln d/f d/g; ln -s x d/l; mkfifo d/p
-        echo e 1<>d/f; chmod 777 d/f; chown 65534 d/f; touch d/f; touch -d @5 d/f; setfattr -n user.x -v 1 d/f"'
+        echo e 1<>d/f; chmod 777 d/f; chown 65534 d/f; touch d/f; touch -d @5 d/f; setfattr -n user.x -v 1 d/f; :"'
     same "a directory without search permission" 'mkdir d; echo a >d/f; chmod 666 d/f; chmod 766 d
         as_nobody bash -c "cat d/f; echo x >d/f; echo x >d/g; ls d; cd d"; chmod 711 d; as_nobody bash -c "cat d/f; ls d; echo x >d/f"
         chmod 700 d; as_nobody bash -c "cat d/f; echo x >d/f; truncate -s 1 d/f; chmod 777 d/f; touch d/f; mv d/f .; rm d/f"'
@@ -268,10 +268,10 @@ users() {
         as_member 100 bash -c "echo a >h; : >z; chmod 2775 z"; as_nobody calls attempt s "WRONLY|CREAT" 2775
         as_member 100 calls attempt t "WRONLY|CREAT" 2775; as_nobody chmod 6775 x; stat -c "%g %a %n" * */*'
     same "supplementary groups" 'mkdir -m 770 d; chgrp 100 d; echo a >d/f; chmod 660 d/f; chgrp 100 d/f
-        as_member 100 bash -c "cat d/f; echo b >>d/f; echo c >d/g; rm d/g; echo d >d/h; chgrp 100 d/h; chgrp 50 d/h"
+        as_member 100 bash -c "cat d/f; echo b >>d/f; echo c >d/g; rm d/g; echo d >d/h; chgrp 100 d/h; chgrp 50 d/h; :"
         as_member 50 bash -c "cat d/f; ls d; echo x >d/f"'
     same "a file that its owner may not write" 'chmod 777 .; as_nobody bash -c "umask 377; echo a >f; echo b >f; echo b >>f
-        chmod 600 f; echo c >f; cp f g; chmod 444 g; cp f g; cp -f f g; umask 777; echo a >h; cat h"'
+        chmod 600 f; echo c >f; cp f g; chmod 444 g; cp f g; cp -f f g; umask 777; echo a >h; cat h; :"'
 }
 
 kept_attributes() {
@@ -298,7 +298,7 @@ acls() {
     same "a new version keeps its own ACL" 'echo a >f; setfacl -m u:65534:rw f; setfacl -d -m u:7:rw .; echo b >f
         echo c >>f; truncate -s 1 f; getfacl -nc f; echo a >g; getfacl -nc g'
     same "an ACL grants and denies" 'echo a >f; chmod 600 f; setfacl -m u:65534:rw f
-        as_nobody bash -c "cat f; echo b >>f; echo c >f; setfacl -m u:7:r f; chmod 666 f"
+        as_nobody bash -c "cat f; echo b >>f; echo c >f; setfacl -m u:7:r f; chmod 666 f; :"
         setfacl -m m::r f; as_nobody bash -c "cat f; echo x >>f"; setfacl -b f; as_nobody cat f
         mkdir -m 700 d; setfacl -m u:65534:rwx d; as_nobody bash -c "echo a >d/f"; stat -c "%u %g %a" d/f
         chmod 777 f; setfacl -m u:65534:--- f; as_nobody cat f'

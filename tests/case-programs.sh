@@ -94,7 +94,7 @@ filters() {
     saves "gzip and gunzip" 'cp $S/$V/tree/numbers $S/$V/tree/noise .; gzip -nf noise; gzip -nc numbers >n.gz
         gunzip -f noise.gz; gunzip -kfc n.gz >n'
     saves "perl -i, awk and mv" 'cp $S/$V/tree/numbers f; perl -pi -e "s/1/one/" f; awk 1 f >f.new && mv f.new f'
-    saves "patch" 'seq 1000 >f; sed s/5/five/ f | diff -u --label f --label f f - >p; patch -s f p; patch -s -R f p; patch -s -b f p'
+    saves "patch" 'seq 1000 >f; sed s/5/five/ f | diff -u --label f --label f f - | cat >p; patch -s f p; patch -s -R f p; patch -s -b f p'
 }
 
 copies() {
@@ -128,7 +128,7 @@ trees() {
         rsync -a --link-dest=../one $S/$V/tree/noise two/; stat -c %h one/noise'
     saves "rsync within the mount" "rsync -a \$S/\$V/tree/ t/; rm -rf u; rsync -aH --checksum t/ u/; $stamps"
     saves "tar x" "tar xpf \$S/\$V/archive.tar --xattrs --acls; $stamps"
-    saves "tar x, other options" 'tar xzpf $S/$V/archive.tar.gz --unlink-first --sparse
+    saves "tar x, other options" 'tar xzpf $S/$V/archive.tar.gz --unlink-first --recursive-unlink --sparse
         tar cf out.tar -S --sort=name -C $S/$V tree; tar xf out.tar --overwrite'
     saves "tar c" 'tar xpf $S/$V/archive.tar; tar cf a.tar --sort=name --mtime=@0 -C tree noise numbers
         tar rf a.tar --mtime=@0 -C tree sub/script; tar cf - tree | cat >/dev/null; tar tf a.tar'

@@ -26,6 +26,7 @@ crowd() {
     local deaths drafts
     race_says "a crowd on 8 names: nothing mixed, no unexpected error" stress crowd $(($(rounds 8) < 3 ? 3 : $(rounds 8)))
     deaths=$(sed -n 's/.* deaths //p' <<<"$said")
+    check "all saves are judged" wait_until 10 none_open crowd
     check "there were deaths" test "$deaths" -gt 0
     entries "$mnt" >"$work/entries"
     equal "each writer that died left its draft" "$(grep -c ' draft interrupted writer-killed writer killed by signal 9' "$work/entries")" "$deaths"
@@ -45,10 +46,10 @@ exec_race() {
     done
     # shellcheck disable=SC2086  # several
     check "threads that open while one calls exec: they end" wait $racers
-    check "and all their saves are judged" wait_until 10 none_open
+    check "and all their saves are judged" wait_until 10 none_open exec
     equal "and none is spoilt" "$(entries "$mnt" | grep -c '^exec.* draft ')" 0
 }
-none_open() { ! entries "$mnt" | grep -q '^exec.* draft writing'; }
+none_open() { ! entries "$mnt" | grep -q "^$1.* draft writing"; }
 
 all_intact() { "$SAVESEAL" verify "$mnt"/crowd.* >"$work/verified"; }
 all_whole() {

@@ -60,7 +60,8 @@ differ() { # NAME FILE FILE: prints how
     }
 }
 
-run_in() { (cd "$1" && timeout 60 bash -c "$3" same >"$2" 2>&1 </dev/null); } # DIR OUTPUT COMMANDS
+# The shell itself writes what is redirected from its own commands; an error of the last one is not to spoil that.
+run_in() { (cd "$1" && timeout 60 bash -c "$3"$'\n:' same >"$2" 2>&1 </dev/null); } # DIR OUTPUT COMMANDS
 
 # again TEXT COMMANDS: in the directories at hand.
 again() {

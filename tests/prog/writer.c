@@ -39,7 +39,7 @@ static const char usage[] =
     "truncate:N cut:N allocate:N                  ftruncate, truncate by name, fallocate\n"
     "copy:NAME sync size                          copy_file_range, fsync, print the size\n"
     "map:N touch:N unmap                          map N bytes shared, write a pattern there\n"
-    "unlink rename:NAME remove:PATH               NAME is in the directory of FILE\n"
+    "unlink rename:NAME exchange:NAME remove:PATH NAME is in the directory of FILE\n"
     "seed:N limit:N ignorexfsz                    another pattern, RLIMIT_FSIZE, no SIGXFSZ\n"
     "exit:N kill:N abort leave                    leave: this thread only\n"
     "fork [ STEP... ] thread [ STEP... ] join     join waits for all so far\n"
@@ -308,6 +308,12 @@ static int step_rename(const char *arg)
     return 0;
 }
 
+static int step_exchange(const char *arg)
+{
+    char name[4096];
+    return renameat2(AT_FDCWD, path, AT_FDCWD, sibling(arg, name, sizeof name), RENAME_EXCHANGE);
+}
+
 /* ---- the end ---- */
 
 static int step_exit(const char *arg)
@@ -451,6 +457,7 @@ static const struct {
     {"unlink", step_unlink},
     {"remove", step_remove},
     {"rename", step_rename},
+    {"exchange", step_exchange},
     {"exit", step_exit},
     {"kill", step_kill},
     {"abort", step_abort},

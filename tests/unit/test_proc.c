@@ -9,7 +9,11 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +29,7 @@ static void own_status(void **state)
     assert_int_equal(status.tgid, getpid());
     assert_int_equal(status.ppid, getppid());
     assert_true(status.has_memory);
+    assert_int_equal(status.state, 'R');
 }
 
 static void no_such_task(void **state)
@@ -57,19 +62,20 @@ static pid_t zombie(int exit_status, int signal)
     return child;
 }
 
+static const struct {
+    int status, signal;
+    enum ss_finding finding;
+    int number;
+} rows[] = {
+    {0, 0, SS_CLEAN, 0},
+    {3, 0, SS_WRITER_EXITED, 3},
+    {255, 0, SS_WRITER_EXITED, 255},
+    {0, SIGKILL, SS_WRITER_KILLED, SIGKILL},
+    {0, SIGTERM, SS_WRITER_KILLED, SIGTERM},
+};
+
 static void ends_are_told_apart(void **state)
 {
-    static const struct {
-        int status, signal;
-        enum ss_finding finding;
-        int number;
-    } rows[] = {
-        {0, 0, SS_CLEAN, 0},
-        {3, 0, SS_WRITER_EXITED, 3},
-        {255, 0, SS_WRITER_EXITED, 255},
-        {0, SIGKILL, SS_WRITER_KILLED, SIGKILL},
-        {0, SIGTERM, SS_WRITER_KILLED, SIGTERM},
-    };
     struct ss_proc_close how;
 
     (void)state;
@@ -81,6 +87,67 @@ static void ends_are_told_apart(void **state)
         assert_int_equal(how.number, rows[i].number);
         assert_true(how.exiting);
     }
+}
+
+/* The kernel remembers how a process ended since Linux 6.15. */
+static bool kernel_remembers(void)
+{
+    struct utsname name;
+    int major = 0, minor = 0;
+
+    uname(&name);
+    return sscanf(name.release, "%d.%d", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 15));
+}
+
+static void assert_row(size_t i, const struct ss_proc_close *how)
+{
+    assert_int_equal(how->finding, rows[i].finding);
+    assert_int_equal(how->number, rows[i].number);
+}
+
+static void ends_are_seen_through_a_pidfd(void **state)
+{
+    struct ss_proc_close how;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        pid_t child = zombie(rows[i].status, rows[i].signal);
+        int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+        assert_true(pidfd >= 0);
+        assert_int_equal(ss_proc_ended(pidfd, child, &how), 1);
+        assert_row(i, &how);
+        waitpid(child, NULL, 0);
+        assert_int_equal(ss_proc_ended(pidfd, child, &how), 1);
+        if (kernel_remembers())
+            assert_row(i, &how);
+        else
+            assert_int_equal(how.finding, SS_WRITER_VANISHED);
+        close(pidfd);
+    }
+}
+
+/* Once it is reaped its number says nothing any more: here it is that of a process that lives. */
+static void a_reused_number_is_not_asked(void **state)
+{
+    struct ss_proc_close how;
+
+    (void)state;
+    pid_t child = zombie(3, 0);
+    int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+    waitpid(child, NULL, 0);
+    assert_int_equal(ss_proc_ended(pidfd, getpid(), &how), 1);
+    assert_int_equal(how.finding, kernel_remembers() ? SS_WRITER_EXITED : SS_WRITER_VANISHED);
+    close(pidfd);
+}
+
+static void a_living_process_has_not_ended(void **state)
+{
+    struct ss_proc_close how;
+
+    (void)state;
+    int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    assert_int_equal(ss_proc_ended(pidfd, getpid(), &how), 0);
+    close(pidfd);
 }
 
 static void a_living_task_closes_explicitly(void **state)
@@ -126,9 +193,15 @@ static void start_time_and_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(own_status),          cmocka_unit_test(no_such_task),
-        cmocka_unit_test(ends_are_told_apart), cmocka_unit_test(a_living_task_closes_explicitly),
-        cmocka_unit_test(holds_a_descriptor),  cmocka_unit_test(start_time_and_names),
+        cmocka_unit_test(ends_are_seen_through_a_pidfd),
+        cmocka_unit_test(a_reused_number_is_not_asked),
+        cmocka_unit_test(a_living_process_has_not_ended),
+        cmocka_unit_test(own_status),
+        cmocka_unit_test(no_such_task),
+        cmocka_unit_test(ends_are_told_apart),
+        cmocka_unit_test(a_living_task_closes_explicitly),
+        cmocka_unit_test(holds_a_descriptor),
+        cmocka_unit_test(start_time_and_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
