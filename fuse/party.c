@@ -7,7 +7,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "core/util.h"
 #include "fs.h"
 #include "save.h"
 #include "verdict.h"
@@ -83,8 +82,10 @@ void ss_party_note(struct ss_fs *fs, struct ss_save *save, const struct ss_proc_
 
     pthread_mutex_lock(&save->state);
     bool known = goes_on && is_known(save, how->tgid, is_heir);
-    SS_AUTO_CLOSE int heir = known && is_heir ? -1 : take_away(&save->parties.heir); /* he was not the last after all */
+    int heir = known && is_heir ? -1 : take_away(&save->parties.heir); /* he was not the last after all */
     pthread_mutex_unlock(&save->state);
+    if (heir >= 0)
+        close(heir);
     if (!goes_on || known)
         return;
     if (is_full(save))
@@ -120,7 +121,7 @@ static struct ss_party borrow(struct ss_save *save, uint32_t i)
 /* Number i, which was found to be pid, has ended or is about to. */
 static void note_end(struct ss_save *save, uint32_t i, pid_t pid, const struct ss_proc_close *how, bool ended)
 {
-    SS_AUTO_CLOSE int fd = -1;
+    int fd = -1;
 
     pthread_mutex_lock(&save->state);
     if (party_at(save, i)->pid == pid) {
@@ -131,6 +132,8 @@ static void note_end(struct ss_save *save, uint32_t i, pid_t pid, const struct s
             fd = take_away(party_at(save, i));
     }
     pthread_mutex_unlock(&save->state);
+    if (fd >= 0)
+        close(fd);
 }
 
 /* Has it ended? *how: how, as far as that is known by now. A big process takes long from its signal to its end. */
