@@ -248,6 +248,8 @@ static void give_back(struct ss_fs *fs, struct ss_slot *slot, bool comes_again)
     if (!opened)
         return;
     struct ss_handle *handle = ss_handle_at(fs, fh);
+    if (handle->kind == SS_HANDLE_SAVE && comes_again && handle->writes) /* so that it is not over before that comes */
+        ss_save_expect(fs, ss_save_at(fs, handle->save), (pid_t)ss_slot_request(fs, slot)->pid);
     if (handle->kind == SS_HANDLE_SAVE && comes_again)
         ss_judge_forget_handle(fs, handle->save, handle);
     else if (handle->kind == SS_HANDLE_SAVE)

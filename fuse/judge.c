@@ -514,8 +514,8 @@ void ss_judge_adopt(struct ss_fs *fs, uint32_t index)
     } else if (drafted && save->record.state == SS_DRAFT_WAIT) {
         ss_draft_write(atomic_load(&save->draft), &save->record); /* perhaps it was about to be written */
     } else if (save->status == SS_SAVE_OPEN && idle && ss_verdict_was_never_closed(save)) {
-        ss_judge_forget(fs, index); /* its CREATE comes again */
-    } else if (save->status == SS_SAVE_OPEN && idle) {
+        ss_judge_forget(fs, index);                               /* its CREATE comes again */
+    } else if (save->status == SS_SAVE_OPEN && idle && drafted) { /* else there is time: an open may come again */
         ss_save_claim(save);
         if (!conclude(fs, index, false))
             defer(fs, index, false); /* still claimed */

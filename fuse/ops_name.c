@@ -292,7 +292,9 @@ static int do_unlink(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_
     int r = dropped_before ? 2 : drop_save(fs, parent, name, tid);
     bool dropped = r == 2;
     if (r > 0) {
-        ss_slot_note_begun(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+        int image = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (image >= 0) /* else what was noted of the draft stays true */
+            ss_slot_note_begun(image);
         r = ss_image_unlink(dir, name);
     }
     return dropped && r == -ENOENT ? 0 : r;
