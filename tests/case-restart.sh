@@ -315,7 +315,7 @@ died() { # NAME: what the next start makes of it
     equal "$1: and it is the only one" "$(grep -c " $mnt .* - fuse" /proc/self/mountinfo)" 1
 }
 
-keeper_of() { getfattr --only-values -n user.saveseal.daemon "$1" | sed -n 's/.* pid=\([0-9]*\) .*/\1/p'; }
+keeper_of() { getfattr --absolute-names --only-values -n user.saveseal.daemon "$1" | sed -n 's/.* pid=\([0-9]*\) .*/\1/p'; }
 
 dead_keeper() {
     local beside=$mnt
@@ -380,9 +380,9 @@ unprivileged() {
     launch $nobody "$bin/savesealfs" "$back" "$mnt"
     equal "a user mounts" "$? $(<"$work/said")" "0 "
     as_nobody bash -c "seq 5000 >'$mnt/image'"
-    daemon=$(as_nobody getfattr --only-values -n user.saveseal.daemon "$mnt" | sed -n 's/.* pid=\([0-9]*\) .*/\1/p')
+    daemon=$(as_nobody getfattr --absolute-names --only-values -n user.saveseal.daemon "$mnt" | sed -n 's/.* pid=\([0-9]*\) .*/\1/p')
     kill -KILL "$(worker)"
-    check "his worker is replaced" as_nobody cmp -s "$mnt/image" <(seq 5000)
+    check "his worker is replaced" as_nobody bash -c "cmp -s '$mnt/image' <(seq 5000)"
     as_nobody bash -c "exec >'$mnt/draft'; echo draft; kill -KILL $daemon; sleep 0.1" 2>/dev/null
     check "his keeper dies, and no process is left" has_ended
     daemon=
@@ -390,7 +390,7 @@ unprivileged() {
     launch $nobody "$bin/savesealfs" "$back" "$mnt"
     equal "he mounts again" $? 0
     check "as the dead mount is replaced" grep -q "replacing a mount" "$work/said"
-    check "it works" as_nobody cmp -s "$mnt/image" <(seq 5000)
+    check "it works" as_nobody bash -c "cmp -s '$mnt/image' <(seq 5000)"
     equal "and lists the draft" "$(as_nobody "$bin/saveseal" status "$mnt" | grep -c "draft .*daemon-died")" 1
     equal "and is the only one" "$(grep -c " $mnt .* - fuse" /proc/self/mountinfo)" 1
     check "fusermount3 -u" as_nobody fusermount3 -u "$mnt"

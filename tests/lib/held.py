@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 
 BLOCK = 4096
 wrongs = 0
@@ -114,13 +115,13 @@ class Lock:
         pid = os.fork()
         if pid == 0:
             fd = os.open(self.path, os.O_RDONLY if self.how is fcntl.flock else os.O_RDWR)
+            taken = 1
             try:
                 self.how(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                os._exit(0)
-            except OSError:
-                os._exit(2)
-            os._exit(1)
+                taken = 0
+            os.close(fd)  # else a status other than 0 would spoil the save
+            os._exit(taken)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     def step(self):
@@ -373,5 +374,5 @@ signal.signal(signal.SIGTERM, end)
 try:
     globals()[sys.argv[1]](*sys.argv[2:])
 except OSError as failure:
-    wrong("failed:", failure)
+    wrong("failed:", failure, "at", [frame.lineno for frame in traceback.extract_tb(failure.__traceback__)])
 sys.exit(wrongs > 0)
