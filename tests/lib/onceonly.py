@@ -680,6 +680,7 @@ class Suite:
         self.count += 1
         name = f"d{self.count}"
         os.mkdir(os.path.join(self.mount, name))
+        sys.stderr.write(f"TRIAL {self.count} {points}\n") if os.environ.get("TRACE") else None
         run = Run(self, operation, os.path.join(self.mount, name))
         try:
             seen, said = run.go(points)
