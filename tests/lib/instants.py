@@ -645,7 +645,7 @@ class Suite:
         self.add_load()
         done = 0
         while done < count:
-            what = random.choice(("worker", "worker", "writer", "keeper", "all", "mixed"))
+            what = random.choice(("worker", "writer", "mixed") + ("keeper",) * 8 + ("all",) * 3)
             batch = min(count - done, {"worker": 8, "writer": 5, "mixed": 8}.get(what, 1))
             killed, writers = None, False
             for _ in range(batch):
