@@ -104,7 +104,7 @@ class Member:
 
     def __init__(self, suite, slot, seed):
         self.suite, self.slot, self.shared = suite, slot, suite.shared
-        self.mount = suite.mount
+        self.root = -1
         self.random = random.Random(seed)
         self.log = os.open(f"{suite.logs}/{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.number = 0
@@ -112,8 +112,27 @@ class Member:
     def note(self, *words):
         os.write(self.log, (" ".join(map(str, words)) + "\n").encode())
 
+    def path(self, name):
+        """By way of the mount's root: while a dead mount is replaced, its path leads to the bare directory below."""
+        return f"/proc/self/fd/{self.root}/{name}"
+
+    def leave(self):
+        if self.root >= 0:
+            os.close(self.root)
+        self.root = -1
+
+    def enter(self):
+        """Returns whether the mount is there."""
+        if self.root < 0:
+            self.root = os.open(self.suite.mount, os.O_RDONLY | os.O_DIRECTORY)
+            if os.fstat(self.root).st_dev == self.suite.bare:
+                self.leave()
+                self.note("G")
+        return self.root >= 0
+
     def rest(self):
         while self.shared.paused():
+            self.leave()
             self.shared.set_idle(self.slot, 1)
             time.sleep(0.001)
         self.shared.set_idle(self.slot, 0)
@@ -122,17 +141,17 @@ class Member:
         while True:
             self.rest()
             try:
-                self.step()
+                if self.enter():
+                    self.step()
             except OSError as error:
+                if error.errno in GONE:
+                    self.leave()
                 self.note("X", now(), errno.errorcode[error.errno], repr(traceback.format_exc(limit=-3)))
                 if error.errno in GONE:
                     time.sleep(0.002)
 
 
 class Writer(Member):
-    def path(self, name):
-        return os.path.join(self.mount, name)
-
     def begin(self, *effects):
         """effects: (name, value) of what is public when it is done."""
         self.number += 1
@@ -267,9 +286,9 @@ class Writer(Member):
 class Reader(Member):
     def step(self):
         name = self.random.choice(self.suite.names)
-        path, begun = os.path.join(self.mount, name), now()
+        begun = now()
         try:
-            fd = os.open(path, os.O_RDONLY)
+            fd = os.open(self.path(name), os.O_RDONLY)
         except FileNotFoundError:
             self.note("R", begun, now(), name, None)
             return
@@ -282,10 +301,10 @@ class Reader(Member):
         found = version_of(content)
         self.note("R", begun, opened, name, found if isinstance(found, int) else "?" + found.replace(" ", "_"))
         if self.random.random() < 0.05:
-            seen = outcome_of_open(os.path.join(self.mount, "damaged"))
+            seen = outcome_of_open(self.path("damaged"))
             if seen != "EIO" and seen not in ("ENOTCONN", "ECONNABORTED"):
                 self.note("V", now(), f"P5:_a_damaged_image_was_opened:_{seen}")
-            hidden = [entry for entry in os.listdir(self.mount) if entry.startswith(".saveseal.")]
+            hidden = [entry for entry in os.listdir(self.path("")) if entry.startswith(".saveseal.")]
             if hidden:
                 self.note("V", now(), "P1:_a_draft_was_listed")
 
@@ -317,6 +336,7 @@ class History:
     def __init__(self, state):
         self.operations = [Operation(name, value, 0, 0, 0, 0) for name, value in state.items()]
         self.reads, self.errors, self.violations = [], [], []
+        self.bare = 0  # times the bare directory below the mount was seen
 
     def load(self, path, ended):
         """ended: when its process had ended, or now."""
@@ -342,6 +362,8 @@ class History:
                     self.reads.append((float(rest[0]), float(rest[1]), rest[2], rest[3]))
                 elif kind == "X":
                     self.errors.append((float(rest[0]), rest[1], " ".join(rest[2:])))
+                elif kind == "G":
+                    self.bare += 1
                 elif kind == "V":
                     self.violations.append(rest[1])
 
@@ -370,17 +392,19 @@ class Suite:
         self.members = {}  # pid -> slot
         self.ended = {}  # pid -> when
         self.daemon = None
+        self.bare = os.stat(self.mount).st_dev
         self.names = ["shared"] + [f"w{slot}.{kind}" for slot in range(WRITERS) for kind in ("a", "b", "tmp", "save")]
         self.state = {name: None for name in self.names}
         self.kept = {}
         self.violations, self.seed = 0, 1
+        self.drafts = []  # at the last check: version, record
         self.figures = {"worker": 0, "keeper": 0, "writer": 0, "all": 0, "checks": 0, "reads": 0, "operations": 0,
-                        "drafts": 0, "left whole": 0, "salvaged": 0}
+                        "drafts": 0, "left whole": 0, "salvaged": 0, "bare directory seen": 0}
         os.mkdir(self.logs)
 
     def violation(self, text):
         self.violations += 1
-        print(f"# violation: {text}", flush=True)
+        print(f"# violation: {text}; drafts: {self.drafts}", flush=True)
 
     # the mount
 
@@ -509,10 +533,12 @@ class Suite:
         for draft in listed:
             if draft.get("state") != "interrupted" or draft.get("reason") not in reasons:
                 self.violation(f"P3: draft {draft}, expected {reasons}")
+        self.drafts = []
         for name in hidden:
             with open(f"{self.back}/{name}", "rb") as file:
                 version = version_of(file.read())
             reason = os.getxattr(f"{self.back}/{name}", "user.saveseal.draft").decode()
+            self.drafts.append((version, re.sub(r" (pid|start|boot|host|opened|writer)=\S*", "", reason)))
             if f"reason={LEFT_WHOLE}" not in reason:
                 continue
             self.figures["left whole"] += 1
@@ -571,7 +597,8 @@ class Suite:
             elif why := history.wrong(name, word(value), since, until):
                 self.violation(f"a reader saw {name} as version {value}: {why}: {self.explain(history, name)}")
         for _, error, where in history.errors:
-            if not keeper_killed or error not in ("ENOTCONN", "ECONNABORTED"):
+            lost = any(operation.lost and f"/{operation.name}'" in where for operation in history.operations)
+            if not keeper_killed or error not in ("ENOTCONN", "ECONNABORTED") and not (error == "ENOENT" and lost):
                 self.violation(f"error {error}: {where}")
         for text in history.violations:
             self.violation(text.replace("_", " "))
@@ -594,6 +621,7 @@ class Suite:
             else:
                 os.truncate(f"{self.logs}/{log}", 0)
         self.ended = {}
+        self.figures["bare directory seen"] += history.bare
         self.figures["operations"] += len(history.operations) - len(self.state)
         hidden = self.check_drafts(history, keeper_killed, writers_killed)
         self.check_seen(history, keeper_killed)
