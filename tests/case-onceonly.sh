@@ -11,7 +11,14 @@ case_cleanup() {
 
 python=$(PATH=/usr/bin:/bin command -v python3) || skip "no python3"
 mount -t tmpfs -o size=256M none "$back" || skip "no tmpfs can be mounted"
+disturb() { # [OPERATION...]
+    "$python" "$(dirname "$0")/lib/onceonly.py" "$back" "$mnt" "$daemon" "$TEST_BIN_DIR/killat" "${ROUNDS_PERCENT:-50}" "$@" || failed=1
+    check "unmounting ends the daemon with status 0" stop_daemon
+}
 start_daemon
-"$python" "$(dirname "$0")/lib/onceonly.py" "$back" "$mnt" "$daemon" "$TEST_BIN_DIR/killat" "${ROUNDS_PERCENT:-100}" "$@" || failed=1
-check "unmounting ends the daemon with status 0" stop_daemon
+disturb "$@"
+if [ $# -eq 0 ]; then
+    start_daemon -o commit=close
+    disturb "RELEASE new" "RELEASE over" "RELEASE edit" "RELEASE complete" "RELEASE by exit" "a save"
+fi
 exit $failed

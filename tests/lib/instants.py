@@ -1,4 +1,4 @@
-"""instants WORK COUNT: worker, keeper, writers or all of them are killed at random instants of a mixed load.
+"""instants WORK COUNT RULE: worker, keeper, writers or all of them are killed at random instants of a mixed load.
 
 Each version of a file proves itself: its number and a checksum are in it. Writers note when they begin an operation (S),
 make the call that may publish it (C), and have its success (A) in a file of their own, readers what they saw. After some
@@ -386,7 +386,8 @@ class History:
 
 
 class Suite:
-    def __init__(self, work):
+    def __init__(self, work, rule):
+        self.rule = rule  # of -o commit
         self.work, self.mount, self.back, self.logs = work, f"{work}/mnt", f"{work}/back", f"{work}/logs"
         self.shared = Shared()
         self.members = {}  # pid -> slot
@@ -418,7 +419,7 @@ class Suite:
     def try_to_start(self):
         prefix = os.environ.get("SAVESEALFS_RUN", "").split()
         log = os.open(f"{self.work}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self.daemon = subprocess.Popen([*prefix, os.environ["SAVESEALFS"], "-f", self.back, self.mount], stderr=log)
+        self.daemon = subprocess.Popen([*prefix, os.environ["SAVESEALFS"], "-f", "-o", f"commit={self.rule}", self.back, self.mount], stderr=log)
         os.close(log)
         with open(f"{self.work}/daemon", "w", encoding="ascii") as file:
             file.write(str(self.daemon.pid))
@@ -539,11 +540,12 @@ class Suite:
                 version = version_of(file.read())
             reason = os.getxattr(f"{self.back}/{name}", "user.saveseal.draft").decode()
             self.drafts.append((version, re.sub(r" (pid|start|boot|host|opened|writer)=\S*", "", reason)))
-            if f"reason={LEFT_WHOLE}" not in reason:
+            settles = self.rule == "settle" and "reason=writer-" in reason
+            if f"reason={LEFT_WHOLE}" not in reason and not settles:
                 continue
             self.figures["left whole"] += 1
             for operation in history.operations:
-                if operation.value == version and operation.acked > (keeper_killed or INFINITY) - LATE:
+                if operation.value == version and (settles or operation.acked > (keeper_killed or INFINITY) - LATE):
                     operation.lost = True
         return hidden
 
@@ -690,10 +692,10 @@ class Suite:
         self.stop()
 
 
-def main(work, count):
+def main(work, count, rule):
     seed = int(os.environ.get("SEED", "1"))
     random.seed(seed)
-    suite = Suite(work)
+    suite = Suite(work, rule)
     status = 0
     try:
         suite.run(int(count))
@@ -703,7 +705,7 @@ def main(work, count):
         status = 1
     instants = sum(suite.figures[what] for what in ("worker", "keeper", "writer", "all"))
     print("# " + ", ".join(f"{value} {what}" for what, value in suite.figures.items()))
-    print(f"{'not ok' if suite.violations else 'ok'} - {instants} instants: {suite.violations} violations", flush=True)
+    print(f"{'not ok' if suite.violations else 'ok'} - commit={rule}, {instants} instants: {suite.violations} violations", flush=True)
     os._exit(1 if status or suite.violations else 0)
 
 
