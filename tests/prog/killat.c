@@ -229,13 +229,24 @@ static bool handle_events(void)
     return any;
 }
 
+static bool waits(int call)
+{
+    static const int waiting[] = {SYS_read,  SYS_futex,      SYS_rt_sigtimedwait, SYS_poll,
+                                  SYS_ppoll, SYS_epoll_wait, SYS_epoll_pwait2};
+
+    for (size_t i = 0; i < sizeof waiting / sizeof waiting[0]; i++)
+        if (call == waiting[i])
+            return true;
+    return false;
+}
+
 /* Every thread waits for something to do. */
 static bool is_idle(void)
 {
     if (worker == 0 || !find(worker) || task_count < 3 || stepping.tid)
         return false;
     for (int i = 0; i < task_count; i++)
-        if (tasks[i].call != SYS_read && tasks[i].call != SYS_futex && tasks[i].call != SYS_rt_sigtimedwait)
+        if (!waits(tasks[i].call))
             return false;
     return true;
 }
