@@ -29,6 +29,8 @@ struct info {
 _Static_assert(sizeof(struct info) == 64, "PIDFD_INFO_SIZE_VER0");
 #define GET_INFO _IOWR(0xFF, 11, struct info)
 
+#define BUSY_THREADS_MAX 64
+
 #define STAT_FIELD_FLAGS 9
 #define STAT_FIELD_START 22
 #define STAT_FIELD_EXIT_CODE 52
@@ -198,6 +200,28 @@ int ss_proc_ended(int pidfd, pid_t pid, struct ss_proc_close *how)
     else
         is_remembered(pidfd, how); /* reaped meanwhile */
     return 1;
+}
+
+bool ss_proc_is_busy(pid_t pid)
+{
+    struct ss_proc_status status = {0};
+    char path[64];
+    bool busy = false;
+
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return false;
+    struct dirent *entry = readdir(dir);
+    for (int seen = 0; entry && !busy && seen < BUSY_THREADS_MAX; entry = readdir(dir)) {
+        if (entry->d_name[0] == '.')
+            continue;
+        busy = ss_proc_status((pid_t)strtol(entry->d_name, NULL, 10), &status) == 0 &&
+               (status.state == 'R' || status.state == 'D');
+        seen++;
+    }
+    closedir(dir);
+    return busy;
 }
 
 int ss_proc_start(pid_t pid, uint64_t *start)

@@ -42,6 +42,9 @@ void ss_proc_closing(pid_t tid, struct ss_proc_close *how);
  * and this kernel does not remember (before Linux 6.15); or -errno. Reads stat only of a task that is a zombie. */
 int ss_proc_ended(int pidfd, pid_t pid, struct ss_proc_close *how);
 
+/* Is a thread of the process (of its first 64) running, ready to run, or waiting for a disk? Reads status only. */
+bool ss_proc_is_busy(pid_t pid);
+
 /* Start time of a process, clock ticks after boot. Reads stat: only for a process one of whose threads is waiting
  * for us in a call (so it can not be in the blocking part of execve), or from a tool. 0 or -errno. */
 int ss_proc_start(pid_t pid, uint64_t *start);

@@ -168,13 +168,12 @@ uint32_t ss_party_judge(struct ss_save *save, bool final)
 
 bool ss_party_is_busy(struct ss_save *save)
 {
-    struct ss_proc_status status;
     bool busy = false;
 
     for (uint32_t i = 0; i <= SS_PARTIES_MAX; i++) {
         struct ss_party party = borrow(save, i);
-        if (party.pid && party.pidfd >= 0 && ss_proc_status(party.pid, &status) == 0)
-            busy |= status.state == 'R' || status.state == 'D';
+        if (party.pid && party.pidfd >= 0 && !busy)
+            busy = ss_proc_is_busy(party.pid);
         if (party.pidfd >= 0)
             close(party.pidfd);
     }

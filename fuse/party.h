@@ -40,8 +40,7 @@ bool ss_party_any(const struct ss_save *save);
  * that are only just exiting. Returns how many live. Reads /proc: no lock may be held. */
 uint32_t ss_party_judge(struct ss_save *save, bool final);
 
-/* Is one that lives at work: running, ready to run, or waiting for a disk? Then its end may be near. Sees the main
- * threads only. Reads /proc: no lock may be held. */
+/* Is one that lives at work (ss_proc_is_busy)? Then its end may be near. Reads /proc: no lock may be held. */
 bool ss_party_is_busy(struct ss_save *save);
 
 /* Has epoll report data once for each that ends; unwatch takes that back. Takes state. */

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -150,6 +151,44 @@ static void a_living_process_has_not_ended(void **state)
     close(pidfd);
 }
 
+static bool rests(pid_t pid)
+{
+    for (int i = 0; i < 1000 && ss_proc_is_busy(pid); i++)
+        usleep(10000);
+    return !ss_proc_is_busy(pid);
+}
+
+static void *spin(void *context)
+{
+    (void)context;
+    for (;;)
+        getppid();
+    return NULL;
+}
+
+static void who_works_is_told_from_who_rests(void **state)
+{
+    pthread_t thread;
+
+    (void)state;
+    assert_true(ss_proc_is_busy(getpid()));
+    pid_t resting = fork(), working = resting ? fork() : -1;
+    if (resting == 0 || working == 0) {
+        if (working == 0)
+            pthread_create(&thread, NULL, spin, NULL);
+        for (;;)
+            pause();
+    }
+    assert_true(rests(resting));
+    usleep(50000);
+    assert_true(ss_proc_is_busy(working));
+    kill(resting, SIGKILL);
+    kill(working, SIGKILL);
+    waitpid(resting, NULL, 0);
+    waitpid(working, NULL, 0);
+    assert_false(ss_proc_is_busy(resting));
+}
+
 static void a_living_task_closes_explicitly(void **state)
 {
     struct ss_proc_close how;
@@ -196,6 +235,7 @@ int main(void)
         cmocka_unit_test(ends_are_seen_through_a_pidfd),
         cmocka_unit_test(a_reused_number_is_not_asked),
         cmocka_unit_test(a_living_process_has_not_ended),
+        cmocka_unit_test(who_works_is_told_from_who_rests),
         cmocka_unit_test(own_status),
         cmocka_unit_test(no_such_task),
         cmocka_unit_test(ends_are_told_apart),
