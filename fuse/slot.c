@@ -50,6 +50,7 @@ void ss_slot_clear(struct ss_fs *fs, struct ss_slot *slot)
  * one of twenty kills). So all are mapped before. */
 static void map_pages(char *at, size_t size)
 {
+    mlock(at, 4096); /* where nearly every request fits in; a limit may forbid it */
     if (madvise(at, size, MADV_POPULATE_WRITE) == 0)
         return;
     for (size_t i = 0; i < size; i += 4096) /* Linux before 5.14 */
