@@ -284,7 +284,17 @@ class Writer(Member):
 
 
 class Reader(Member):
+    def probe(self):
+        """Only whether it is there."""
+        name, begun = self.random.choice(self.suite.names), now()
+        try:
+            os.stat(self.path(name))
+        except FileNotFoundError:
+            self.note("R", begun, now(), name, None)
+
     def step(self):
+        for _ in range(20):
+            self.probe()
         name = self.random.choice(self.suite.names)
         begun = now()
         try:
