@@ -161,6 +161,7 @@ class Writer(Member):
     def commit(self, function, *arguments):
         self.note("C", now(), self.number)
         result = function(*arguments)
+        time.sleep(self.suite.nap)
         self.note("A", now(), self.number)
         return result
 
@@ -284,7 +285,17 @@ class Writer(Member):
 
 
 class Reader(Member):
+    def probe(self):
+        """Only whether it is there."""
+        name, begun = self.random.choice(self.suite.names), now()
+        try:
+            os.stat(self.path(name))
+        except FileNotFoundError:
+            self.note("R", begun, now(), name, None)
+
     def step(self):
+        for _ in range(20):
+            self.probe()
         name = self.random.choice(self.suite.names)
         begun = now()
         try:
@@ -388,6 +399,7 @@ class History:
 class Suite:
     def __init__(self, work, rule):
         self.rule = rule  # of -o commit
+        self.nap = 0.06 if rule == "settle" else 0  # so long its writer has to live on for a save to be one
         self.work, self.mount, self.back, self.logs = work, f"{work}/mnt", f"{work}/back", f"{work}/logs"
         self.shared = Shared()
         self.members = {}  # pid -> slot

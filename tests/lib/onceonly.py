@@ -53,11 +53,18 @@ def rename2(old, new, flags):
     return call("renameat2", -100, old.encode(), -100, new.encode(), flags)
 
 
-def make(name, content=DATA):
+def save(name, content=DATA):
+    """May still settle afterwards: its own family does not wait for that."""
     fd = os.open(name, NEW | TRUNC, 0o644)
     os.write(fd, content)
     os.close(fd)
-    os.stat(name)  # published before this is answered
+
+
+def make(name, content=DATA):
+    """An image that was new before and is public afterwards."""
+    save(name, content)
+    while not os.path.exists(back(name)):
+        time.sleep(0.0005)
 
 
 def back(name):
@@ -151,6 +158,15 @@ def image():
 def images():
     make("a")
     make("b", b"the other one")
+
+
+def settling():
+    save("a")
+
+
+def settling_both():
+    save("a")
+    save("b", b"the other one")
 
 
 def draft_over_image():
@@ -443,6 +459,7 @@ OPERATIONS = {
     "LINK taken": does(images, os.link, "a", "b"),
     "LINK draft": does(lambda: draft("a"), os.link, "a", "b"),
     "UNLINK": does(image, os.unlink, "a"),
+    "UNLINK settling": does(settling, os.unlink, "a"),
     "UNLINK missing": does(None, os.unlink, "a"),
     "UNLINK draft": does(lambda: draft("a"), os.unlink, "a"),
     "UNLINK draft over image": does(draft_over_image, os.unlink, "a"),
@@ -450,6 +467,10 @@ OPERATIONS = {
     "UNLINK failed draft": does(failed_draft, os.unlink, "a"),
     "RENAME": does(image, os.rename, "a", "b"),
     "RENAME over": does(images, os.rename, "a", "b"),
+    "RENAME settling": does(settling, os.rename, "a", "b"),
+    "RENAME settling over settling": does(settling_both, os.rename, "a", "b"),
+    "RENAME settling exchange": does(settling_both, rename2, "a", "b", 2),
+    "LINK settling": does(settling, os.link, "a", "b"),
     "RENAME missing": does(None, os.rename, "a", "b"),
     "RENAME noreplace": does(image, rename2, "a", "b", 1),
     "RENAME noreplace, taken": does(images, rename2, "a", "b", 1),
