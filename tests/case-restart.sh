@@ -50,6 +50,24 @@ big_save() {
     end "saves of $size MiB"
 }
 
+# Killed so fast that the kernel is often about to hand a request over.
+fast_kills() {
+    local name errors
+    begin
+    begin_kills 9 $((kills * 4)) 25 100
+    load=()
+    for name in one two three; do
+        (while killing; do dd if=/dev/zero of="$mnt/$name" bs=1M count=$((size / 16)) status=none; done) 2>>"$work/raced.err" &
+        load+=($!)
+    done
+    wait "${load[@]}"
+    load=()
+    end_kills "fast kills"
+    errors=$(head -c 500 "$work/raced.err")
+    equal "fast kills: no error" "$errors" ""
+    end "fast kills"
+}
+
 overwrite() {
     local errors=0 saves=0 looker version
     begin
@@ -223,10 +241,6 @@ incompatible() {
     rm "$program"
 }
 
-usable() { # a save is published and sealed
-    seq 9999 >"$mnt/usable" && cmp -s "$mnt/usable" <(seq 9999) && intact "$mnt/usable" && rm "$mnt/usable"
-}
-
 # --- 4: kernels that send nothing again --------------------------------------------------------------------------------
 
 no_resend() {
@@ -284,14 +298,6 @@ held_judge() { (held judge "$mnt" "$1") >"$work/judged" || { cat "$work/judged";
 SLOW=$([ "${ROUNDS_PERCENT:-100}" -lt 100 ] && echo 10 || echo 1) # seconds; a slow build takes longer
 
 # --- 5: the keeper is killed -------------------------------------------------------------------------------------------
-
-launch() { # COMMAND...: as the user would; its end is seen by the lock that it inherits
-    (
-        flock -w 20 9 || exit
-        exec timeout 30 "$@"
-    ) 9>"$work/alive" >"$work/said" 2>&1 </dev/null
-}
-has_ended() { flock -w 10 "$work/alive" true; }
 
 # die NAME: a draft of that name is being written when the keeper dies. $daemon: the keeper.
 die() {
@@ -579,7 +585,7 @@ if [ "${1:-}" = private ]; then
     "$2"
     exit $failed
 fi
-for part in undisturbed big_save overwrite races trees signals upgrading incompatible no_resend dead_keeper dead_other \
+for part in undisturbed big_save fast_kills overwrite races trees signals upgrading incompatible no_resend dead_keeper dead_other \
     crash_loop open_files no_leaks sizes with_libvirt unprivileged; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     if [ $part = unprivileged ]; then
