@@ -206,7 +206,7 @@ refuse() { # TEXT MOUNT WORDS
 
 # The program that is run is a copy, which is replaced.
 incompatible() {
-    local program=$work/program pid kind upgraded
+    local program=$work/program pid kind
     local -x TSAN_OPTIONS=$tsan_blind
     cp "$bin/daemon" "$program"
     SAVESEALFS=$program begin
@@ -234,8 +234,7 @@ incompatible() {
     check "a program that can go on" upgrade "$mnt"
     equal "is what the keeper runs" "$(stat -L -c %i "/proc/$daemon/exe")" "$(stat -c %i "$program")"
     equal "is what the worker runs" "$(stat -L -c %i "/proc/$(worker)/exe")" "$(stat -c %i "$program")"
-    upgraded=$(told upgrades)
-    equal "only that one is counted" "$upgraded" 1
+    equal "only that one is counted" "$(told upgrades)" 1
     reap "replaced programs" one
     end "replaced programs"
     rm "$program"
@@ -246,7 +245,6 @@ incompatible() {
 no_resend() {
     local closing told errors longest drafts listed
     begin -o noresend
-    load=()
     # In hand for certain: the close of something big.
     hold slow_close "$mnt/slow" 300
     kill -9 "$(worker)"
@@ -259,15 +257,18 @@ no_resend() {
     equal "the draft is kept" "$(entry "$mnt" slow | cut -d' ' -f1,2)" "draft interrupted"
     echo "# $(entry "$mnt" slow)"
 
-    "$TEST_BIN_DIR/killer" "$daemon" $((kills * 3)) 50 300 9 "$mnt/probe" >"$work/killed" 2>"$work/complaints" &
-    killer=$!
     load=()
     for name in a b c; do
-        held lossy "$mnt" $name 100000 >"$work/lossy.$name" 2>&1 &
+        (held images "$mnt" 524288 $(seq -f $name.%g 1 2 $((kills * 20))))
+    done
+    "$TEST_BIN_DIR/killer" "$daemon" $((kills * 3)) 50 300 9 "$mnt/probe" >"$work/killed" 2>"$work/complaints" &
+    killer=$!
+    for name in a b c; do
+        held lossy "$mnt" $name $((kills * 20)) >"$work/lossy.$name" 2>&1 &
         load+=($!)
     done
     wait "$killer"
-    kill -TERM "${load[@]}"
+    kill -TERM "${load[@]}" 2>/dev/null
     for name in "${load[@]}"; do
         wait "$name"
         equal "a writer meets no other error than EIO" $? 0
@@ -442,6 +443,7 @@ open_files() {
     begin
     mkdir "$mnt/held"
     load=()
+    (held images "$mnt/held" 1048576 kept removed flocked locked)
     check "all kinds of open files" hold everything "$mnt/held"
     begin_kills 9 $((kills * 2))
     while killing; do
