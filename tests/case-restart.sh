@@ -50,6 +50,24 @@ big_save() {
     end "saves of $size MiB"
 }
 
+# Killed so fast that the kernel is often about to hand a request over.
+fast_kills() {
+    local name errors
+    begin
+    begin_kills 9 $((kills * 4)) 25 100
+    load=()
+    for name in one two three; do
+        (while killing; do dd if=/dev/zero of="$mnt/$name" bs=1M count=$((size / 16)) status=none; done) 2>>"$work/raced.err" &
+        load+=($!)
+    done
+    wait "${load[@]}"
+    load=()
+    end_kills "fast kills"
+    errors=$(head -c 500 "$work/raced.err")
+    equal "fast kills: no error" "$errors" ""
+    end "fast kills"
+}
+
 overwrite() {
     local errors=0 saves=0 looker version
     begin
@@ -188,7 +206,7 @@ refuse() { # TEXT MOUNT WORDS
 
 # The program that is run is a copy, which is replaced.
 incompatible() {
-    local program=$work/program pid kind upgraded
+    local program=$work/program pid kind
     local -x TSAN_OPTIONS=$tsan_blind
     cp "$bin/daemon" "$program"
     SAVESEALFS=$program begin
@@ -216,15 +234,10 @@ incompatible() {
     check "a program that can go on" upgrade "$mnt"
     equal "is what the keeper runs" "$(stat -L -c %i "/proc/$daemon/exe")" "$(stat -c %i "$program")"
     equal "is what the worker runs" "$(stat -L -c %i "/proc/$(worker)/exe")" "$(stat -c %i "$program")"
-    upgraded=$(told upgrades)
-    equal "only that one is counted" "$upgraded" 1
+    equal "only that one is counted" "$(told upgrades)" 1
     reap "replaced programs" one
     end "replaced programs"
     rm "$program"
-}
-
-usable() { # a save is published and sealed
-    seq 9999 >"$mnt/usable" && cmp -s "$mnt/usable" <(seq 9999) && intact "$mnt/usable" && rm "$mnt/usable"
 }
 
 # --- 4: kernels that send nothing again --------------------------------------------------------------------------------
@@ -232,7 +245,6 @@ usable() { # a save is published and sealed
 no_resend() {
     local closing told errors longest drafts listed
     begin -o noresend
-    load=()
     # In hand for certain: the close of something big.
     hold slow_close "$mnt/slow" 300
     kill -9 "$(worker)"
@@ -245,15 +257,18 @@ no_resend() {
     equal "the draft is kept" "$(entry "$mnt" slow | cut -d' ' -f1,2)" "draft interrupted"
     echo "# $(entry "$mnt" slow)"
 
-    "$TEST_BIN_DIR/killer" "$daemon" $((kills * 3)) 50 300 9 "$mnt/probe" >"$work/killed" 2>"$work/complaints" &
-    killer=$!
     load=()
     for name in a b c; do
-        held lossy "$mnt" $name 100000 >"$work/lossy.$name" 2>&1 &
+        (held images "$mnt" 524288 $(seq -f $name.%g 1 2 $((kills * 20))))
+    done
+    "$TEST_BIN_DIR/killer" "$daemon" $((kills * 3)) 50 300 9 "$mnt/probe" >"$work/killed" 2>"$work/complaints" &
+    killer=$!
+    for name in a b c; do
+        held lossy "$mnt" $name $((kills * 20)) >"$work/lossy.$name" 2>&1 &
         load+=($!)
     done
     wait "$killer"
-    kill -TERM "${load[@]}"
+    kill -TERM "${load[@]}" 2>/dev/null
     for name in "${load[@]}"; do
         wait "$name"
         equal "a writer meets no other error than EIO" $? 0
@@ -284,14 +299,6 @@ held_judge() { (held judge "$mnt" "$1") >"$work/judged" || { cat "$work/judged";
 SLOW=$([ "${ROUNDS_PERCENT:-100}" -lt 100 ] && echo 10 || echo 1) # seconds; a slow build takes longer
 
 # --- 5: the keeper is killed -------------------------------------------------------------------------------------------
-
-launch() { # COMMAND...: as the user would; its end is seen by the lock that it inherits
-    (
-        flock -w 20 9 || exit
-        exec timeout 30 "$@"
-    ) 9>"$work/alive" >"$work/said" 2>&1 </dev/null
-}
-has_ended() { flock -w 10 "$work/alive" true; }
 
 # die NAME: a draft of that name is being written when the keeper dies. $daemon: the keeper.
 die() {
@@ -436,6 +443,7 @@ open_files() {
     begin
     mkdir "$mnt/held"
     load=()
+    (held images "$mnt/held" 1048576 kept removed flocked locked)
     check "all kinds of open files" hold everything "$mnt/held"
     begin_kills 9 $((kills * 2))
     while killing; do
@@ -579,7 +587,7 @@ if [ "${1:-}" = private ]; then
     "$2"
     exit $failed
 fi
-for part in undisturbed big_save overwrite races trees signals upgrading incompatible no_resend dead_keeper dead_other \
+for part in undisturbed big_save fast_kills overwrite races trees signals upgrading incompatible no_resend dead_keeper dead_other \
     crash_loop open_files no_leaks sizes with_libvirt unprivileged; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     if [ $part = unprivileged ]; then

@@ -48,7 +48,6 @@ class Image:
 
     def __init__(self, path, removed):
         self.data = content(path, 1 << 20)
-        save(path, self.data)
         self.fd = os.open(path, os.O_RDONLY)
         self.links = 0 if removed else 1
         self.at = 0
@@ -106,7 +105,6 @@ class Lock:
     """A lock of the whole file, and another process that wants it."""
 
     def __init__(self, path, how):
-        save(path, b"lock")
         self.path, self.how = path, how
         self.fd = os.open(path, os.O_RDONLY if how is fcntl.flock else os.O_RDWR)
         how(self.fd, fcntl.LOCK_EX)
@@ -191,8 +189,15 @@ class Mapping:
                 wrong("mapping: other bytes in the image")
 
 
+def images(directory, size, *names):
+    """Saves images of those names, size bytes each. What saves them must end before they are images to everybody."""
+    os.chdir(directory)
+    for name in names:
+        save(name, content(name, int(size)))
+
+
 def everything(directory):
-    """Prints "ready" when all is open."""
+    """Prints "ready" when all is open. The images kept, removed, flocked and locked must be there."""
     os.chdir(directory)
     held = [
         Image("kept", False),
@@ -299,20 +304,24 @@ def save_with_errors(timed, path, data):
     return "saved"
 
 
+OLD_SIZE = 1 << 19
+NEW_SIZE = 5 << 17
+
+
 def lossy(directory, prefix, rounds):
-    """Saves two versions under each name, with errors. Prints a line for each name: what must be public (none, old or
-    new), and what the error came to."""
+    """Saves each second name PREFIX.N for the first time and the others, of which there is an image of OLD_SIZE, once
+    more, with errors. Prints a line for each: what must be public (none, old or new), and what the error came to."""
     timed = Timed()
+    os.chdir(directory)
     for i in range(int(rounds)):
-        path = "%s/%s.%d" % (directory, prefix, i)
-        public, left = "none", "-"
-        for version in ("old", "new"):
-            fate = save_with_errors(timed, path, content(version + path, 1 << 19))
-            if fate != "saved":
-                left = fate
-                break
-            public = version
-        print("name %s.%d %s %s" % (prefix, i, public, left), flush=True)
+        name = "%s.%d" % (prefix, i)
+        public, left = "old" if i % 2 else "none", "-"
+        fate = save_with_errors(timed, name, content(name, NEW_SIZE))
+        if fate == "saved":
+            public = "new"
+        else:
+            left = fate
+        print("name", name, public, left, flush=True)
         if over:
             break
     print("errors %d longest %.3f" % (timed.errors, timed.longest))
@@ -329,7 +338,7 @@ def judge(directory, log):
                 got = file.read()
         except FileNotFoundError:
             got = None
-        if got != (None if public == "none" else content(public + path, 1 << 19)):
+        if got != {"none": None, "old": content(name, OLD_SIZE), "new": content(name, NEW_SIZE)}[public]:
             wrong(name, "must be", public, "and has", got and len(got))
     print("names", len(told))
 

@@ -84,7 +84,7 @@ begin_kills() {
     "$TEST_BIN_DIR/killer" "$daemon" "$2" "${3:-50}" "${4:-500}" "$1" "$mnt/probe" >"$work/killed" 2>"$work/complaints" &
     killer=$!
 }
-killing() { kill -0 "$killer" 2>/dev/null; }
+killing() { [ -e "/proc/$killer/fd/0" ]; }
 
 end_kills() { # TEXT
     local status
@@ -151,4 +151,18 @@ let_go() { # TEXT NAME: ends it
     load=()
     echo "# $1: $(grep -v '^ready' "$work/held.$2" | head -n 5)"
     equal "$1" $status 0
+}
+
+# --- starting and looking ---
+
+launch() { # COMMAND...: as the user would; its end is seen by the lock that it inherits
+    (
+        flock -w 20 9 || exit
+        exec timeout 30 "$@"
+    ) 9>"$work/alive" >"$work/said" 2>&1 </dev/null
+}
+has_ended() { flock -w 10 "$work/alive" true; }
+
+usable() { # a save is published and sealed
+    seq 9999 >"$mnt/usable" && cmp -s "$mnt/usable" <(seq 9999) && intact "$mnt/usable" && rm "$mnt/usable"
 }
