@@ -92,6 +92,8 @@ int ss_fs_create(struct ss_fs *fs, int backing_fd)
         return r;
     fs->root = fs->shared->root = backing_fd;
     fs->shared->layout = ss_fs_layout();
+    atomic_store(&fs->shared->counting.node, SS_NONE);
+    atomic_store(&fs->shared->serial, 1);
     return create_root(fs, backing_fd);
 }
 

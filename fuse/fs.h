@@ -94,6 +94,15 @@ struct ss_shared {
     _Atomic uint32_t refusals; /* upgrades that were not possible */
     bool own_fault;            /* the last worker died by a signal that programs send themselves */
 
+    /* A count of lookups and a slot's note of it change together, or not at all: what to go back to. Guarded by tables.
+     */
+    struct {
+        _Atomic uint32_t node; /* whose count is being changed, SS_NONE: no one's */
+        uint64_t nlookup;
+        uint32_t slot; /* SS_SLOTS_MAX: none */
+        uint32_t slot_node, slot_forgotten;
+    } counting;
+
     _Atomic uint32_t init_len; /* the kernel's first request; 0: it has not come yet */
     char init[SS_INIT_MAX];
 

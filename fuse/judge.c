@@ -229,8 +229,13 @@ static bool conclude(struct ss_fs *fs, uint32_t index, bool slow_allowed)
                    ss_finding_text(finding)->id, detail);
         return true;
     }
-    if (is_mere_copy(save, finding)) {
+    enum ss_superseding superseding = ss_save_superseding(fs, save);
+    if (is_mere_copy(save, finding) || superseding == SS_SUPERSEDING_HERE) {
         ss_judge_forget(fs, index);
+        return true;
+    }
+    if (finding == SS_CLEAN && superseding == SS_SUPERSEDING_GONE) {
+        interrupt(fs, save, SS_NAME_TAKEN, "another save was renamed over it");
         return true;
     }
     if (!slow_allowed && must_wait(save, finding, stale))

@@ -121,14 +121,50 @@ uint32_t ss_node_take_save(struct ss_fs *fs, uint32_t save)
     return index;
 }
 
+/* With tables held: what follows, up to end_count, is one change to whoever adopts the tables. */
+static void begin_count(struct ss_fs *fs, uint32_t index)
+{
+    const struct ss_slot *slot = ss_slot_mine();
+
+    fs->shared->counting.nlookup = at(fs, index)->nlookup;
+    fs->shared->counting.slot = slot ? (uint32_t)(slot - fs->shared->slots) : SS_SLOTS_MAX;
+    fs->shared->counting.slot_node = slot ? slot->node : SS_NONE;
+    fs->shared->counting.slot_forgotten = slot ? slot->forgotten : 0;
+    atomic_store(&fs->shared->counting.node, index);
+}
+
+static void end_count(struct ss_fs *fs)
+{
+    atomic_store(&fs->shared->counting.node, SS_NONE);
+}
+
+/* In a new process: takes back what the old one had not ended. */
+static void restore_count(struct ss_fs *fs)
+{
+    struct ss_shared *shared = fs->shared;
+    uint32_t index = shared->counting.node;
+
+    if (index == SS_NONE)
+        return;
+    at(fs, index)->nlookup = shared->counting.nlookup;
+    if (shared->counting.slot < SS_SLOTS_MAX) {
+        shared->slots[shared->counting.slot].node = shared->counting.slot_node;
+        shared->slots[shared->counting.slot].forgotten = shared->counting.slot_forgotten;
+    }
+    end_count(fs);
+}
+
 void ss_node_count_lookup(struct ss_fs *fs, uint32_t index)
 {
+    begin_count(fs, index);
     at(fs, index)->nlookup++;
     ss_slot_note_node(index);
+    end_count(fs);
 }
 
 void ss_node_rebuild(struct ss_fs *fs)
 {
+    restore_count(fs);
     memset(fs->node_buckets, 0xff, NODE_BUCKETS * sizeof(uint32_t));
     for (uint32_t i = 0; i < *fs->nodes.used; i++) {
         struct ss_node *node = at(fs, i);
@@ -181,14 +217,30 @@ void ss_node_unref(struct ss_fs *fs, uint32_t index)
     free_if_unused(fs, index);
 }
 
-void ss_node_forget(struct ss_fs *fs, uint64_t id, uint64_t n)
+static void forget(struct ss_fs *fs, uint64_t id, uint64_t n, bool told)
 {
     pthread_mutex_lock(&fs->tables);
     struct ss_node *node = ss_node_at(fs, id);
     if (node) {
+        begin_count(fs, ss_node_index(id));
         ss_slot_drop_node(ss_node_index(id));
         node->nlookup -= n < node->nlookup ? n : node->nlookup;
+    }
+    if (told)
+        ss_slot_note_forgotten();
+    if (node) {
+        end_count(fs);
         free_if_unused(fs, ss_node_index(id));
     }
     pthread_mutex_unlock(&fs->tables);
+}
+
+void ss_node_forget(struct ss_fs *fs, uint64_t id, uint64_t n)
+{
+    forget(fs, id, n, false);
+}
+
+void ss_node_forget_told(struct ss_fs *fs, uint64_t id, uint64_t n)
+{
+    forget(fs, id, n, true);
 }

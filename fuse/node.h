@@ -82,6 +82,9 @@ void ss_node_rebuild(struct ss_fs *fs);
 /* The kernel forgets n lookups. Takes and leaves the tables lock. */
 void ss_node_forget(struct ss_fs *fs, uint64_t id, uint64_t n);
 
+/* The same for one entry of the FORGET that the calling thread has in hand. */
+void ss_node_forget_told(struct ss_fs *fs, uint64_t id, uint64_t n);
+
 struct ss_stamp ss_stamp_of(const struct stat *st);
 bool ss_stamp_equal(const struct ss_stamp *a, const struct ss_stamp *b);
 

@@ -123,17 +123,14 @@ void ss_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 void ss_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
-    ss_slot_note_forgotten();
-    ss_node_forget(ss_fs(req), ino, nlookup);
+    ss_node_forget_told(ss_fs(req), ino, nlookup);
     fuse_reply_none(req);
 }
 
 void ss_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
-    for (size_t i = 0; i < count; i++) {
-        ss_slot_note_forgotten();
-        ss_node_forget(ss_fs(req), forgets[i].ino, forgets[i].nlookup);
-    }
+    for (size_t i = 0; i < count; i++)
+        ss_node_forget_told(ss_fs(req), forgets[i].ino, forgets[i].nlookup);
     fuse_reply_none(req);
 }
 
@@ -376,7 +373,7 @@ static int rename_save(struct ss_fs *fs, uint32_t index, fuse_ino_t newparent, c
  */
 static void replace_save(struct ss_fs *fs, uint32_t index)
 {
-    if (ss_save_failed_for(ss_save_at(fs, index)) >= 0)
+    if (ss_save_failed_for(ss_save_at(fs, index)) >= 0 && !ss_save_at(fs, index)->superseded)
         ss_save_unlink(fs, index);
     else
         ss_judge_drop(fs, index);
@@ -426,6 +423,13 @@ static bool renamed_before(struct ss_fs *fs, int dir, const char *name, fuse_ino
     return true;
 }
 
+/* Both may be decided before the one is replaced, if a worker dies in between. by SS_NONE: not after all. */
+static void supersede(struct ss_fs *fs, uint32_t replaced, uint32_t by)
+{
+    if (replaced != SS_NONE && replaced != by)
+        atomic_store(&ss_save_at(fs, replaced)->superseded, by == SS_NONE ? 0 : ss_save_at(fs, by)->serial);
+}
+
 static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
                      unsigned flags, pid_t tid)
 {
@@ -451,7 +455,10 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
     uint32_t replaced = SS_NONE; /* what the family itself is writing under the new name goes, like any file */
     if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
         replaced = ss_save_find(fs, ss_node_index(newparent), newname, tid);
+    supersede(fs, replaced, index);
     int r = index == SS_NONE ? 1 : rename_save(fs, index, newparent, newname, flags);
+    if (r != 0)
+        supersede(fs, replaced, SS_NONE);
     if (r == 1) {
         ss_slot_note_begun(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
         r = renameat2(dir, name, newdir, newname, flags) < 0 ? -errno : 0;

@@ -21,6 +21,23 @@ bool ss_save_is(struct ss_fs *fs, uint32_t index, uint64_t serial)
     return save->in_use && save->serial == serial;
 }
 
+enum ss_superseding ss_save_superseding(struct ss_fs *fs, const struct ss_save *save)
+{
+    enum ss_superseding found = save->superseded ? SS_SUPERSEDING_GONE : SS_SUPERSEDING_NOT;
+
+    pthread_mutex_lock(&fs->tables);
+    for (uint32_t i = 0; save->superseded && i < *fs->saves.used; i++) {
+        const struct ss_save *other = ss_save_at(fs, i);
+        if (ss_save_is(fs, i, save->superseded) && other->linked)
+            found = ss_save_where(other)->dir == ss_save_where(save)->dir &&
+                            strcmp(ss_save_where(other)->target, ss_save_where(save)->target) == 0
+                        ? SS_SUPERSEDING_HERE
+                        : SS_SUPERSEDING_NOT;
+    }
+    pthread_mutex_unlock(&fs->tables);
+    return found;
+}
+
 static uint32_t *bucket(struct ss_fs *fs, uint32_t dir, const char *name)
 {
     uint32_t hash = dir * 0x9e3779b1u;

@@ -112,6 +112,7 @@ struct ss_save {
     pid_t writer[SS_SAVE_WRITERS_MAX]; /* processes that wrote */
     uint32_t writer_count;             /* SS_SAVE_WRITERS_MAX + 1: more than fit */
     struct ss_parties parties;
+    _Atomic uint64_t superseded;   /* serial of another one of the family's that is being renamed over it; 0: none */
     _Atomic enum ss_settle settle; /* changes while busy is claimed; written after the next three */
     uint64_t settle_since;         /* CLOCK_MONOTONIC nanoseconds */
     uint64_t settle_until;         /* then whoever lives and rests is believed; UINT64_MAX: never */
@@ -130,6 +131,14 @@ struct ss_save *ss_save_at(struct ss_fs *fs, uint32_t index);
 
 /* Is the record that save still? */
 bool ss_save_is(struct ss_fs *fs, uint32_t index, uint64_t serial);
+
+/* Where is the other one that is being renamed over this one? */
+enum ss_superseding {
+    SS_SUPERSEDING_NOT,  /* there is none, or its rename is yet to be done */
+    SS_SUPERSEDING_HERE, /* it has this one's place */
+    SS_SUPERSEDING_GONE, /* its end is known, but not its name */
+};
+enum ss_superseding ss_save_superseding(struct ss_fs *fs, const struct ss_save *save);
 
 /* Begins a save of name in directory node dir for the process of tid (or gives the one that another of its threads has
  * just announced), linked under its name, with one reference for the caller. base is the image to edit, open for

@@ -78,7 +78,7 @@ void ss_slot_note_answered(void);
 void ss_slot_note_node(uint32_t node); /* a lookup was counted */
 void ss_slot_note_handle(uint64_t fh); /* is about to be opened */
 void ss_slot_note_save(uint32_t save, uint64_t serial);
-void ss_slot_note_forgotten(void);     /* one more entry of a FORGET is about to be done */
+void ss_slot_note_forgotten(void);     /* one more entry of a FORGET is done */
 void ss_slot_drop_node(uint32_t node); /* is about to be given back, if it is that one */
 void ss_slot_drop_handle(uint64_t fh);
 
