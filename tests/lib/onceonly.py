@@ -672,6 +672,18 @@ class Run:
         os.close(self.input)
         return first.strip(), said
 
+    def tell_where(self):
+        """Only what does not wait for anybody: where the threads of the worker and the client are in the kernel."""
+        with open(f"/proc/{self.suite.keeper}/task/{self.suite.keeper}/children", encoding="ascii") as file:
+            workers = [int(pid) for pid in file.read().split()]
+        for pid in (*workers, self.pid):
+            for tid in os.listdir(f"/proc/{pid}/task"):
+                where = []
+                for what in "wchan", "syscall":
+                    with open(f"/proc/{pid}/task/{tid}/{what}", encoding="ascii") as file:
+                        where.append(file.read().split(" ")[0].strip())
+                print(f"#   {pid}/{tid} is in {where}", flush=True)
+
     def abandon(self):
         self.suite.abort()
         if self.killer:
@@ -705,9 +717,10 @@ class Suite:
         run = Run(self, operation, os.path.join(self.mount, name))
         try:
             seen, said = run.go(points)
-        except Hangs:
+        except Hangs as error:
+            run.tell_where()
             run.abandon()
-            raise
+            raise Hangs(f"{error}, points {points}") from error
         deadline = time.monotonic() + 3
         directory = os.path.join(self.backing, name)
         if wanted is None:
@@ -789,7 +802,10 @@ class Suite:
         for title, operation in OPERATIONS.items():
             if chosen and title not in chosen:
                 continue
-            total += self.operation(title, operation)
+            try:
+                total += self.operation(title, operation)
+            except Hangs as error:
+                raise Hangs(f"{title}: {error}") from error
             deadline = time.monotonic() + 6
             while (left := self.left_open(start)) and time.monotonic() < deadline:
                 time.sleep(0.05)
