@@ -297,6 +297,7 @@ struct mount_line {
     unsigned major, minor;
     char path[PATH_MAX];
     char type[64];
+    char options[512]; /* of its file system */
 };
 
 static void unescape(char *text)
@@ -332,8 +333,9 @@ static int find_mount(pid_t pid, bool (*match)(const struct mount_line *, const 
             continue;
         unescape(mount.path);
         const char *rest = strstr(line, " - ");
-        if (!rest || sscanf(rest, " - %63s", mount.type) != 1)
-            mount.type[0] = '\0';
+        mount.type[0] = mount.options[0] = '\0';
+        if (rest)
+            sscanf(rest, " - %63s %*s %511s", mount.type, mount.options);
         if (match(&mount, context)) {
             *found = mount;
             r = 0; /* go on: the last one is the topmost */
@@ -369,6 +371,19 @@ bool ss_proc_is_mount_of(const char *path, const char *type)
     struct mount_line mount = {0};
 
     return find_mount(getpid(), match_path, path, &mount) == 0 && strcmp(mount.type, type) == 0;
+}
+
+int ss_proc_mount_user(const char *path, uid_t *user)
+{
+    struct mount_line mount = {0};
+    unsigned id;
+
+    int r = find_mount(getpid(), match_path, path, &mount);
+    const char *option = r == 0 ? strstr(mount.options, "user_id=") : NULL;
+    if (!option || sscanf(option, "user_id=%u", &id) != 1)
+        return r < 0 ? r : -ENODATA;
+    *user = id;
+    return 0;
 }
 
 bool ss_proc_holds(pid_t pid, dev_t dev, uint64_t ino)

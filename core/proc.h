@@ -66,6 +66,9 @@ int ss_proc_mount_device(const char *path, dev_t *dev);
 /* True when what is mounted on path is of that type ("fuse.savesealfs"). Asks no file system either. */
 bool ss_proc_is_mount_of(const char *path, const char *type);
 
+/* Who mounted what is on path, a FUSE file system (its option user_id). Returns 0, -ENODATA, -ENOENT, -errno. */
+int ss_proc_mount_user(const char *path, uid_t *user);
+
 /* This host's boot id into buf, "" if it can not be read. */
 void ss_proc_boot_id(char *buf, size_t size);
 

@@ -211,6 +211,45 @@ static bool is_known_already(struct ss_fs *fs, struct ss_slot *slot)
     return older && !slot->inherited;
 }
 
+/* The save whose content, or whose last word about it, the request is; NULL for others. */
+static struct ss_save *save_changed_by(struct ss_fs *fs, const struct fuse_in_header *request)
+{
+    const uint64_t *fh = (const void *)(request + 1);
+    const struct fuse_copy_file_range_in *copy = (const void *)(request + 1);
+    const struct fuse_setattr_in *attributes = (const void *)(request + 1);
+    uint64_t lost;
+
+    switch (request->opcode) {
+    case FUSE_WRITE:
+    case FUSE_FALLOCATE:
+    case FUSE_FLUSH:
+    case FUSE_FSYNC:
+        lost = *fh;
+        break;
+    case FUSE_COPY_FILE_RANGE:
+        lost = copy->fh_out;
+        break;
+    case FUSE_SETATTR:
+        if (!(attributes->valid & FATTR_FH) || !(attributes->valid & FATTR_SIZE))
+            return NULL;
+        lost = attributes->fh;
+        break;
+    default:
+        return NULL;
+    }
+    bool open = ss_handle_is_open(fs, lost) && ss_handle_at(fs, lost)->kind == SS_HANDLE_SAVE;
+    return open ? ss_save_at(fs, ss_handle_at(fs, lost)->save) : NULL;
+}
+
+/* It may have been done, and not counted: a preparation from before is good for nothing. */
+static void count_change(struct ss_fs *fs, const struct fuse_in_header *request)
+{
+    struct ss_save *save =
+        request->opcode == FUSE_FLUSH || request->opcode == FUSE_FSYNC ? NULL : save_changed_by(fs, request);
+    if (save)
+        atomic_fetch_add(&save->changes, 1);
+}
+
 static void adopt_slots(struct ss_fs *fs)
 {
     for (uint32_t i = 0; i < SS_SLOTS_MAX; i++) {
@@ -223,6 +262,7 @@ static void adopt_slots(struct ss_fs *fs)
             release_slot(fs, slot);
             continue;
         }
+        count_change(fs, request);
         slot->faults += fs->shared->own_fault;
         atomic_store(&slot->state, SS_SLOT_ADOPTED);
     }
@@ -328,31 +368,10 @@ void ss_adopt_unanswerable(struct ss_fs *fs, struct ss_slot *slot)
 /* Its program is told that it failed, so its save must not be published as if it had not. */
 static void spoil_lost(struct ss_fs *fs, const struct fuse_in_header *request)
 {
-    const uint64_t *fh = (const void *)(request + 1);
-    const struct fuse_copy_file_range_in *copy = (const void *)(request + 1);
-    const struct fuse_setattr_in *attributes = (const void *)(request + 1);
-    uint64_t lost;
+    struct ss_save *save = save_changed_by(fs, request);
 
-    switch (request->opcode) {
-    case FUSE_WRITE:
-    case FUSE_FALLOCATE:
-    case FUSE_FLUSH:
-    case FUSE_FSYNC:
-        lost = *fh;
-        break;
-    case FUSE_COPY_FILE_RANGE:
-        lost = copy->fh_out;
-        break;
-    case FUSE_SETATTR:
-        if (!(attributes->valid & FATTR_FH) || !(attributes->valid & FATTR_SIZE))
-            return;
-        lost = attributes->fh;
-        break;
-    default:
-        return;
-    }
-    if (ss_handle_is_open(fs, lost) && ss_handle_at(fs, lost)->kind == SS_HANDLE_SAVE)
-        ss_judge_lost_request(ss_save_at(fs, ss_handle_at(fs, lost)->save));
+    if (save)
+        ss_judge_lost_request(save);
 }
 
 static void do_release(struct ss_fs *fs, uint64_t fh)

@@ -42,7 +42,7 @@
 #define SS_SAVERS_MAX 16
 #define SS_CLOSING_MAX 256u
 #define SS_INIT_MAX 512u
-#define SS_KEPT_MAX 64u
+#define SS_KEPT_MAX 1024u
 
 enum ss_commit {
     SS_COMMIT_SETTLE, /* published when its writers have ended well, or live on after a grace time */
@@ -106,6 +106,7 @@ struct ss_shared {
     _Atomic uint32_t init_len; /* the kernel's first request; 0: it has not come yet */
     char init[SS_INIT_MAX];
 
+    char oom_score[16];  /* what the keeper had before it lowered its own */
     uint32_t kept_count; /* descriptors that were open before the tables, and are not for a worker to close */
     int kept[SS_KEPT_MAX];
     char backing[PATH_MAX], mount[PATH_MAX]; /* absolute */

@@ -159,6 +159,9 @@ static void defer(struct ss_fs *fs, uint32_t index, bool sync_only)
 static void finish_publication(struct ss_fs *fs, uint32_t index, struct ss_save *save, const char *target)
 {
     ss_draft_unlock(atomic_load(&save->draft));
+    pthread_mutex_lock(&fs->tables);
+    save->sync_only = true; /* from here on a successor knows that the directory is yet to be synced */
+    pthread_mutex_unlock(&fs->tables);
     set_status(save, SS_SAVE_PUBLISHED);
     ss_save_unlink(fs, index);
     log_verdict(save, target, SS_CLEAN, "");
@@ -425,13 +428,12 @@ int ss_judge_open(struct ss_fs *fs, uint32_t index, pid_t tid, bool writes, bool
     return r;
 }
 
-int ss_judge_drop(struct ss_fs *fs, uint32_t index)
+int ss_judge_drop_claimed(struct ss_fs *fs, uint32_t index)
 {
     struct ss_save *save = ss_save_at(fs, index);
     char target[NAME_MAX + 1];
     int r = 0;
 
-    ss_save_claim(save);
     pthread_mutex_lock(&save->state);
     enum ss_save_status status = save->status;
     bool settles = save->settle != SS_SETTLE_NO;
@@ -458,7 +460,14 @@ int ss_judge_drop(struct ss_fs *fs, uint32_t index)
                 r = 2;
         }
     }
-    ss_save_yield(save);
+    return r;
+}
+
+int ss_judge_drop(struct ss_fs *fs, uint32_t index)
+{
+    ss_save_claim(ss_save_at(fs, index));
+    int r = ss_judge_drop_claimed(fs, index);
+    ss_save_yield(ss_save_at(fs, index));
     return r;
 }
 
@@ -500,6 +509,19 @@ static void remove_unfinished(struct ss_fs *fs, struct ss_save *save)
     save->draft_name[0] = '\0';
 }
 
+/* The old worker may have been about to take the commitment on disk back. */
+static void check_commitment(struct ss_save *save)
+{
+    struct ss_draft_record record;
+    int draft = atomic_load(&save->draft);
+
+    if (save->committed || save->status != SS_SAVE_OPEN || ss_draft_read(draft, &record) < 0 ||
+        record.state != SS_DRAFT_PREPARED)
+        return;
+    ss_draft_write(draft, &save->record);
+    fsync(draft);
+}
+
 void ss_judge_adopt(struct ss_fs *fs, uint32_t index)
 {
     struct ss_save *save = ss_save_at(fs, index);
@@ -507,7 +529,9 @@ void ss_judge_adopt(struct ss_fs *fs, uint32_t index)
 
     bool drafted = atomic_load(&save->draft) >= 0;
     bool idle = ss_save_is_idle(save) && save->opened && save->settle == SS_SETTLE_NO;
-    if (!drafted)
+    if (drafted)
+        check_commitment(save);
+    else
         remove_unfinished(fs, save);
     if (save->status == SS_SAVE_PUBLISHED || save->status == SS_SAVE_DROPPED) {
         atomic_store(&save->settle, SS_SETTLE_NO);

@@ -33,6 +33,7 @@ bool ss_judge_deferred(struct ss_fs *fs);
  * 2: the draft is dropped, and as its writer had closed it well the image is meant, too; -ESTALE: the save is over
  * already; else -errno. Claims the save. */
 int ss_judge_drop(struct ss_fs *fs, uint32_t index);
+int ss_judge_drop_claimed(struct ss_fs *fs, uint32_t index); /* by the caller */
 
 /* The last open for writing is over otherwise than by RELEASE. Claimed by the caller; may take long. */
 void ss_judge_conclude(struct ss_fs *fs, uint32_t index);

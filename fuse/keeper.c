@@ -18,6 +18,7 @@
 #include "mountpoint.h"
 
 #define SS_ARGUMENTS_MAX 256
+#define WORKER_FAILED 4         /* exit status: it could not start its threads */
 #define WORKER_STOPPED 3        /* exit status: ended because it was told to, the mount goes on */
 #define SHORT_LIFE 20           /* ms */
 #define PATIENCE 64             /* with workers that die without having served anything, one after the other: */
@@ -30,7 +31,6 @@
 struct worker {
     const struct ss_keeper *keeper;
     pid_t keeper_pid;
-    char oom_score[16]; /* what it had before, for workers */
 };
 
 /* --- a worker --- */
@@ -50,10 +50,12 @@ _Noreturn static void be_worker(const struct worker *worker)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != worker->keeper_pid)
         _exit(1);
-    write_file("/proc/self/oom_score_adj", worker->oom_score);
+    write_file("/proc/self/oom_score_adj", worker->keeper->fs->shared->oom_score);
     int r = ss_loop_run(worker->keeper->session, worker->keeper->fs);
     if (r == -ECANCELED)
         _exit(WORKER_STOPPED);
+    if (r == -EAGAIN || r == -ENOMEM)
+        _exit(WORKER_FAILED);
     if (r < 0)
         ss_log(LOG_ERR, "%s: ended: %s", worker->keeper->fs->mount, strerrordesc_np(-r));
     exit(r < 0);
@@ -185,8 +187,8 @@ int ss_keeper_upgrade(const char *mount)
     struct ss_mount_state before, now;
 
     int r = ss_mount_ask(mount, &before);
-    if (r == 0 && kill(before.keeper, SIGHUP) < 0)
-        r = -errno;
+    if (r == 0)
+        r = ss_mount_signal(mount, &before, SIGHUP);
     if (r < 0) {
         fprintf(stderr, "savesealfs: %s: %s\n", mount,
                 r == -ENODATA || r == -ENOTSUP ? "is no mount of savesealfs" : strerrordesc_np(-r));
@@ -282,7 +284,8 @@ static bool is_own_fault(int signal)
            signal == SIGTRAP || signal == SIGSYS;
 }
 
-/* A worker was killed that had lived for so many ms. *impatience: with those before it. False: that is enough. */
+/* A worker was killed that had lived for so many ms; signal 0: it could not be started. *impatience: with those before
+ * it. False: that is enough. */
 static bool may_go_on(const struct ss_keeper *keeper, int signal, uint64_t served, int64_t life, unsigned *impatience)
 {
     struct ss_shared *shared = keeper->fs->shared;
@@ -290,12 +293,15 @@ static bool may_go_on(const struct ss_keeper *keeper, int signal, uint64_t serve
     shared->own_fault = is_own_fault(signal);
     if (served > 0)
         *impatience = 0;
-    else if (shared->own_fault)
+    else if (shared->own_fault || signal == 0)
         *impatience += FAULT_WEIGHT;
     else if (life < SHORT_LIFE) /* later, it may just have had something long in hand */
         *impatience += SHORT_LIFE_WEIGHT;
-    ss_log(LOG_ERR, "%s: the worker ended by signal %d (%s) after %llu requests", keeper->fs->mount, signal,
-           sigdescr_np(signal) ? sigdescr_np(signal) : "unknown", (unsigned long long)served);
+    if (signal == 0)
+        ss_log(LOG_ERR, "%s: no worker could be started: too many processes, or too little memory", keeper->fs->mount);
+    else
+        ss_log(LOG_ERR, "%s: the worker ended by signal %d (%s) after %llu requests", keeper->fs->mount, signal,
+               sigdescr_np(signal) ? sigdescr_np(signal) : "unknown", (unsigned long long)served);
     if (*impatience > PATIENCE) {
         ss_log(LOG_CRIT, "%s: one worker after the other dies without serving anything: giving up; drafts are kept",
                keeper->fs->mount);
@@ -326,19 +332,17 @@ int ss_keeper_run(const struct ss_keeper *keeper)
     struct watch watch = {.detached = false};
     unsigned impatience = 0;
 
-    read_oom_score(worker.oom_score, sizeof worker.oom_score);
+    if (!shared->oom_score[0])
+        read_oom_score(shared->oom_score, sizeof shared->oom_score);
     write_file("/proc/self/oom_score_adj", KEEPER_OOM_SCORE);
     for (;;) {
         uint64_t served = atomic_load(&shared->served);
         int64_t begun = now();
         pid_t pid = start_worker(&worker);
-        if (pid < 0) {
-            ss_log(LOG_CRIT, "%s: no worker can be started: %s", keeper->fs->mount, strerrordesc_np(-pid));
-            return 1;
-        }
-        int status = watch_worker(keeper, pid, &watch);
+        int status = pid < 0 ? W_EXITCODE(WORKER_FAILED, 0) : watch_worker(keeper, pid, &watch);
         keeper->fs->resumed = true;
-        if (WIFEXITED(status) && WEXITSTATUS(status) != WORKER_STOPPED)
+        bool failed = WIFEXITED(status) && WEXITSTATUS(status) == WORKER_FAILED;
+        if (WIFEXITED(status) && WEXITSTATUS(status) != WORKER_STOPPED && !failed)
             return WEXITSTATUS(status);
         if (watch.ended)
             return 1;
@@ -346,8 +350,9 @@ int ss_keeper_run(const struct ss_keeper *keeper)
             watch.upgrading = false;
             become_new_version(keeper);
             atomic_fetch_add(&shared->refusals, 1);
-        } else if (WIFSIGNALED(status) && !may_go_on(keeper, WTERMSIG(status), atomic_load(&shared->served) - served,
-                                                     now() - begun, &impatience)) {
+        } else if ((WIFSIGNALED(status) || failed) &&
+                   !may_go_on(keeper, failed ? 0 : WTERMSIG(status), atomic_load(&shared->served) - served,
+                              now() - begun, &impatience)) {
             return 1;
         }
     }

@@ -31,7 +31,8 @@ static void send_line(int priority, const char *line)
     strftime(stamp, sizeof stamp, "%h %e %T", &local);
     int n = snprintf(message, sizeof message, "<%d>%s savesealfs[%d]: %s", priority | LOG_DAEMON, stamp, (int)getpid(),
                      line);
-    sendto(socket_fd, message, (size_t)n, MSG_NOSIGNAL, (const struct sockaddr *)&address, sizeof address);
+    sendto(socket_fd, message, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&address,
+           sizeof address);
 }
 
 void ss_log(int priority, const char *format, ...)

@@ -290,7 +290,7 @@ static void wait_for_end(struct loop *loop)
             return;
         }
         ss_save_sweep(loop->fs);
-        ss_trim(loop->fs, loop->session);
+        ss_trim(loop->fs);
     }
 }
 

@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "core/proc.h"
+#include "core/util.h"
 
 int ss_mount_tell(const struct ss_fs *fs, char *text, size_t size)
 {
@@ -37,6 +40,27 @@ int ss_mount_ask(const char *path, struct ss_mount_state *state)
         return -EPROTO;
     state->keeper = pid;
     return 0;
+}
+
+int ss_mount_signal(const char *path, const struct ss_mount_state *state, int signal)
+{
+    char place[PATH_MAX], proc[64];
+    struct stat st;
+    uid_t user;
+
+    if (!realpath(path, place))
+        return -errno;
+    if (!ss_proc_is_mount_of(place, "fuse.savesealfs") || ss_proc_mount_user(place, &user) < 0)
+        return -ENODATA;
+    SS_AUTO_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, state->keeper, 0);
+    if (pidfd < 0)
+        return -errno;
+    snprintf(proc, sizeof proc, "/proc/%d", (int)state->keeper);
+    if (stat(proc, &st) < 0)
+        return -errno;
+    if (st.st_uid != user)
+        return -EPERM;
+    return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
 }
 
 void ss_mount_detach(const char *mount)

@@ -25,6 +25,10 @@ int ss_mount_tell(const struct ss_fs *fs, char *text, size_t size);
 /* Asks the mount at path. Returns 0, -ENODATA or -ENOTSUP when it is none, -errno. */
 int ss_mount_ask(const char *path, struct ss_mount_state *state);
 
+/* Sends its keeper a signal, if that runs as the user who mounted it: what a mount says of itself may be a lie. Returns
+ * 0, -EPERM, -errno. */
+int ss_mount_signal(const char *path, const struct ss_mount_state *state, int signal);
+
 /* Detaches the mount lazily: what is open goes on, and the session ends when the last of it is closed. No memory is
  * allocated. */
 void ss_mount_detach(const char *mount);

@@ -370,13 +370,13 @@ static int rename_save(struct ss_fs *fs, uint32_t index, fuse_ino_t newparent, c
 }
 
 /* What the family was writing under the name is replaced, like any file; what had failed there is kept with its reason.
- */
+ * Claimed by the caller. */
 static void replace_save(struct ss_fs *fs, uint32_t index)
 {
     if (ss_save_failed_for(ss_save_at(fs, index)) >= 0 && !ss_save_at(fs, index)->superseded)
         ss_save_unlink(fs, index);
     else
-        ss_judge_drop(fs, index);
+        ss_judge_drop_claimed(fs, index);
 }
 
 /* The same when a worker that died may have been about to do it. besides: what was renamed, if it is a draft. */
@@ -386,7 +386,9 @@ static void replace_own(struct ss_fs *fs, fuse_ino_t newparent, const char *newn
 
     if (replaced == SS_NONE)
         return;
+    ss_save_claim(ss_save_at(fs, replaced));
     replace_save(fs, replaced);
+    ss_save_yield(ss_save_at(fs, replaced));
     ss_save_release(fs, replaced);
 }
 
@@ -426,7 +428,7 @@ static bool renamed_before(struct ss_fs *fs, int dir, const char *name, fuse_ino
 /* Both may be decided before the one is replaced, if a worker dies in between. by SS_NONE: not after all. */
 static void supersede(struct ss_fs *fs, uint32_t replaced, uint32_t by)
 {
-    if (replaced != SS_NONE && replaced != by)
+    if (replaced != SS_NONE)
         atomic_store(&ss_save_at(fs, replaced)->superseded, by == SS_NONE ? 0 : ss_save_at(fs, by)->serial);
 }
 
@@ -454,7 +456,9 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
     }
     uint32_t replaced = SS_NONE; /* what the family itself is writing under the new name goes, like any file */
     if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
-        replaced = ss_save_find(fs, ss_node_index(newparent), newname, tid);
+        replaced = ss_save_find_besides(fs, ss_node_index(newparent), newname, tid, index);
+    if (replaced != SS_NONE)
+        ss_save_claim(ss_save_at(fs, replaced)); /* so that it is not published in between */
     supersede(fs, replaced, index);
     int r = index == SS_NONE ? 1 : rename_save(fs, index, newparent, newname, flags);
     if (r != 0)
@@ -465,10 +469,12 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
         if (r == 0 && index != SS_NONE)
             follow_image(fs, index, newparent, newname);
     }
-    if (r == 0 && replaced != SS_NONE && replaced != index)
+    if (r == 0 && replaced != SS_NONE)
         replace_save(fs, replaced);
-    if (replaced != SS_NONE)
+    if (replaced != SS_NONE) {
+        ss_save_yield(ss_save_at(fs, replaced));
         ss_save_release(fs, replaced);
+    }
     if (index != SS_NONE)
         ss_save_release(fs, index);
     return r;

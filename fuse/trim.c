@@ -1,12 +1,20 @@
 #include "trim.h"
 
+#include <linux/fuse.h>
+#include <linux/sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/util.h"
 #include "save.h"
 
-#define BATCH 512u
+#define BATCH 8192u
 
 struct name {
     fuse_ino_t parent;
@@ -47,27 +55,55 @@ static bool idle_name(struct ss_fs *fs, struct ss_node *node, bool scarce, struc
     return true;
 }
 
-/* Collects names from node number *at on. */
-static size_t collect(struct ss_fs *fs, uint32_t *at, struct name names[BATCH])
+/* Collects names, going on where it stopped the last time. */
+static size_t collect(struct ss_fs *fs, struct name names[BATCH])
 {
+    static uint32_t at = SS_ROOT_NODE + 1;
     size_t count = 0;
 
     pthread_mutex_lock(&fs->tables);
     bool scarce = is_scarce(fs);
-    for (; *at < *fs->nodes.used && count < BATCH; ++*at)
-        count += idle_name(fs, ss_pool_at(&fs->nodes, *at), scarce, &names[count]);
-    fs->finished = 0;
+    for (; at < *fs->nodes.used && count < BATCH; at++)
+        count += idle_name(fs, ss_pool_at(&fs->nodes, at), scarce, &names[count]);
+    if (count < BATCH) {
+        at = SS_ROOT_NODE + 1;
+        fs->finished = 0;
+    }
     pthread_mutex_unlock(&fs->tables);
     return count;
 }
 
-void ss_trim(struct ss_fs *fs, struct fuse_session *session)
+static void tell(int session, const struct name *name)
 {
-    SS_AUTO_FREE struct name *names = malloc(BATCH * sizeof *names);
-    uint32_t at = SS_ROOT_NODE + 1;
-    size_t count;
+    struct fuse_notify_inval_entry_out entry = {.parent = name->parent, .namelen = (uint32_t)strlen(name->text)};
+    struct fuse_out_header header = {.error = FUSE_NOTIFY_INVAL_ENTRY};
+    struct iovec iov[] = {{&header, sizeof header}, {&entry, sizeof entry}, {(char *)name->text, entry.namelen + 1}};
 
-    while (names && (count = collect(fs, &at, names)) > 0)
-        for (size_t i = 0; i < count; i++)
-            fuse_lowlevel_notify_inval_entry(session, names[i].parent, names[i].text, strlen(names[i].text));
+    header.len = (uint32_t)(sizeof header + sizeof entry + entry.namelen + 1);
+    syscall(SYS_writev, session, iov, SS_ARRAY_SIZE(iov)); /* nothing of the C library: see ss_trim */
+}
+
+/* The kernel waits for the directory's lock, and whoever has it may wait for an answer of ours. Should this worker die
+ * meanwhile, its successor must be able to start and give it; but a process ends only when its last thread does, and a
+ * thread that waits so can't. So a process of its own waits. It is a copy of this one, without its other threads: it
+ * may only do system calls. */
+void ss_trim(struct ss_fs *fs)
+{
+    struct clone_args arguments = {.flags = CLONE_FILES, .exit_signal = SIGCHLD};
+    static pid_t helper;
+
+    if (helper > 0 && waitpid(helper, NULL, WNOHANG) == 0)
+        return; /* it is still at it */
+    helper = 0;
+    SS_AUTO_FREE struct name *names = malloc(BATCH * sizeof *names);
+    size_t count = names ? collect(fs, names) : 0;
+    if (count == 0)
+        return;
+    helper = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (helper != 0)
+        return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (size_t n = 0; n < count; n++)
+        tell(fs->shared->session, &names[n]);
+    syscall(SYS_exit_group, 0);
 }

@@ -12,8 +12,7 @@ void ss_trim_notice(struct ss_fs *fs);
 /* True once after a trim was asked for. */
 bool ss_trim_wanted(struct ss_fs *fs);
 
-/* Tells the kernel to forget. Only from the main thread: it waits for the directory's lock in the kernel, whose holder
- * may be waiting for an answer from one of the threads that serve. */
-void ss_trim(struct ss_fs *fs, struct fuse_session *session);
+/* Has the kernel told to forget, in a process that is left to itself. Only from the main thread. */
+void ss_trim(struct ss_fs *fs);
 
 #endif
