@@ -2,9 +2,8 @@
 # Workers that are killed, replaced and stopped at random moments: nobody sees an error, a wrong byte or a wrong name. And
 # keepers that are killed, after which nothing works and all can be mounted again.
 #
-#   KILLS   in each part, default 12             SIZE    of the big save, in MiB, default 512
-#   UPGRADES  default 50
-# Arguments: the parts to run, default all.
+#   KILLS  in each part, default 12     SIZE  of the big save, in MiB, default 512     UPGRADES  default 50
+# Arguments: the parts to run.
 # shellcheck disable=SC2016,SC2086,SC2119,SC2154,SC2317  # commands are for an inner shell; parts are called by name
 # shellcheck source=tests/lib/mount.sh
 . "$(dirname "$0")/lib/mount.sh"
@@ -415,6 +414,7 @@ as_nobody_refused() { [[ $(as_nobody stat "$mnt" 2>&1) == *"not connected"* ]]; 
 
 crash_loop() {
     local status caller
+    local -x ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 # it makes a child of its own, which would be killed, too
     begin
     (while stat "$mnt/probe" >/dev/null 2>&1; do :; done) &
     caller=$!
@@ -422,6 +422,7 @@ crash_loop() {
     "$TEST_BIN_DIR/killer" "$daemon" 0 0 0 11 "$mnt/probe" >"$work/killed" &
     killer=$!
     check "workers that are killed as fast as they come: it gives up" wait_until 60 gone "$daemon"
+    [ $failed = 0 ] || kill -KILL "$daemon" 2>/dev/null
     wait "$daemon"
     status=$?
     daemon=

@@ -113,6 +113,7 @@ abort_mount() {
 cleanup() {
     local status=$?
     trap - EXIT
+    trap '' INT TERM # timeout(1) sends it twice
     [ "$status" -eq 77 ] || [ "$failed" -eq 0 ] || status=1
     if [ "$status" -ne 0 ] && [ "$status" -ne 77 ] && [ -s "$log" ]; then
         echo "--- last messages of the daemon"
