@@ -426,6 +426,7 @@ static void count_wait(struct ss_save *save, int change)
 static int wait_for(struct ss_fs *fs, fuse_req_t req, uint32_t index, uint64_t since)
 {
     struct ss_save *save = ss_save_at(fs, index);
+    uint64_t patience = now_ns() + SECOND;
     bool settles = true, interrupted = false;
 
     count_wait(save, 1);
@@ -436,7 +437,8 @@ static int wait_for(struct ss_fs *fs, fuse_req_t req, uint32_t index, uint64_t s
         while ((settles = save->settle != SS_SETTLE_NO && save->settle_since == since) && r == 0)
             r = pthread_cond_clockwait(&save->idle, &save->state, CLOCK_MONOTONIC, &until);
         pthread_mutex_unlock(&save->state);
-        interrupted = fuse_req_interrupted(req);
+        /* Any signal interrupts, and no program expects EINTR of these calls; who was killed can wait for a moment. */
+        interrupted = fuse_req_interrupted(req) && now_ns() > patience;
     }
     count_wait(save, -1);
     ss_save_release(fs, index);

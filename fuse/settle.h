@@ -35,7 +35,8 @@ void ss_settle_cancel(struct ss_fs *fs, uint32_t index);
 void ss_settle_end(struct ss_fs *fs, uint32_t index);
 
 /* Waiting, for requests. All return 0 when nothing of the kind settles (any more) that had begun before the call, or
- * -EINTR when the request was interrupted. Called without locks, nothing claimed. With commit=exit nobody waits.
+ * -EINTR when the request was interrupted and has waited for a second. Called without locks, nothing claimed. With
+ * commit=exit nobody waits.
  *
  * name: for what thread tid does not see as its own (0: for all). dir: for everything in a directory. save: for one,
  * also by its family. */

@@ -62,14 +62,22 @@ all_whole() {
 # What is over must not keep descriptors of the daemon.
 few_descriptors() { [ "$(find "/proc/$daemon/fd" | wc -l)" -lt 100 ]; }
 
+# The rounds in which P4 could be missed, at publication by the last close and, where a round takes a grace time, by the settle rule.
+publication() { # ROUNDS
+    race_says "new names" create created "$1"
+    equal "new names: nothing is left" "$(entry "$mnt" created)" ""
+    race_says "overwritten names" overwrite overwritten "$1"
+    sealed_only overwritten
+    race_says "two threads of one process on one name" siblings siblings "$1"
+    sealed_only siblings
+}
+
+start_daemon -o commit=close
+publication "$(rounds 3000)"
+stop_daemon
 start_daemon
-race_says "new names" create created "$(rounds 3000)"
-equal "new names: nothing is left" "$(entry "$mnt" created)" ""
-race_says "overwritten names" overwrite overwritten "$(rounds 3000)"
-sealed_only overwritten
+publication "$(rounds 200)"
 race_says "an outsider on a half-written name" outsider outsider "$(rounds 400)"
-race_says "two threads of one process on one name" siblings siblings "$(rounds 3000)"
-sealed_only siblings
 exec_race
 crowd
 check "the daemon gives back its descriptors" wait_until 20 few_descriptors
