@@ -2,7 +2,7 @@
 
 Runs each operation below once undisturbed, then again and again while the worker is killed at the 1st, 2nd, ... entry
 into or exit from a system call that it makes for it (see prog/killat.c), then some times with its successor killed as
-well, and with kills between two system calls. The caller and the backing directory must see the same each time.
+well, and with kills between two system calls. With LEAKS=1 in the environment descriptors are looked at after each. The caller and the backing directory must see the same each time.
 
 An operation is a generator in a process of its own, in a new directory of the mount: it prepares things, yields, does
 what is disturbed, yields, and returns what came of it.
@@ -772,6 +772,8 @@ class Suite:
         """Returns whether the worker was killed (as often as wanted)."""
         got, said = self.once(operation, points, wanted[1])
         self.compare(title, points, said, got, wanted)
+        if os.environ.get("LEAKS"):
+            self.look_for_leaks(f"{title}: points {' '.join(points)}: {'; '.join(said)}")
         return len([line for line in said if line.startswith("killed")]) == len(points)
 
     def operation(self, title, operation):
@@ -795,10 +797,19 @@ class Suite:
               + (f", {self.failures - before} wrong" if self.failures > before else ""), flush=True)
         return tried + doubles + between
 
+    def look_for_leaks(self, what):
+        deadline = time.monotonic() + 6
+        while (left := self.left_open(self.base)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.base += left
+        if left:
+            self.failures += 1
+            print(f"not ok - {what}: the keeper still has open: {', '.join(left[:20])}", flush=True)
+
     def run(self, chosen):
         total = 0
         self.device = os.minor(os.stat(self.mount).st_dev)
-        start = self.descriptors()
+        self.base = self.descriptors()
         for title, operation in OPERATIONS.items():
             if chosen and title not in chosen:
                 continue
@@ -806,13 +817,7 @@ class Suite:
                 total += self.operation(title, operation)
             except Hangs as error:
                 raise Hangs(f"{title}: {error}") from error
-            deadline = time.monotonic() + 6
-            while (left := self.left_open(start)) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            start += left
-            if left:
-                self.failures += 1
-                print(f"not ok - {title}: the keeper still has open: {', '.join(left[:20])}", flush=True)
+            self.look_for_leaks(title)
         print(f"# {total} kills, {self.failures} wrong")
         return 1 if self.failures else 0
 
