@@ -131,7 +131,7 @@ static void know_all(struct ss_fs *fs, struct known *known)
 static void close_strays(struct ss_fs *fs)
 {
     DIR *dir = fs->shared->kept_count < SS_KEPT_MAX ? opendir("/proc/self/fd") : NULL;
-    int last = -1;
+    int last = 0;
 
     if (!dir)
         return;

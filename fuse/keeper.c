@@ -240,7 +240,7 @@ static void begin_upgrade(const struct ss_keeper *keeper, pid_t worker, struct w
         return;
     }
     watch->upgrading = true;
-    watch->stop_by = now() + STOP_SECONDS * 1000;
+    watch->stop_by = now() + INT64_C(1000) * STOP_SECONDS;
     kill(worker, SIGHUP);
 }
 

@@ -17,6 +17,6 @@ case_cleanup() {
 
 python=$(PATH=/usr/bin:/bin command -v python3) || skip "no python3"
 mount -t tmpfs -o size=512M none "$back" || skip "no tmpfs can be mounted"
-"$python" "$(dirname "$0")/lib/instants.py" "$work" "${INSTANTS:-$(rounds 1000)}" "${RULE:-close}" || failed=1
+"$python" "$(dirname "$0")/lib/instants.py" "$work" "${INSTANTS:-$(rounds 300)}" "${RULE:-close}" || failed=1
 if [ $failed = 0 ]; then rm "$work/daemon"; fi
 exit $failed

@@ -1,6 +1,7 @@
 #!/bin/bash
 # No request is done twice or not at all: the worker is killed at each system call that it makes for each kind of request, and nobody can
-# tell afterwards. SEED=N: other random points; an argument: only that operation.
+# tell afterwards. KILL_POINTS=N: at so many percent of them (otherwise some, others in each run); SEED=N: other random points; an
+# argument: only that operation.
 # shellcheck disable=SC2119,SC2317
 # shellcheck source=tests/lib/mount.sh
 . "$(dirname "$0")/lib/mount.sh"
@@ -9,10 +10,11 @@ case_cleanup() {
     if mountpoint -q "$back"; then umount "$back"; fi
 }
 
+percent=${KILL_POINTS:-$((${ROUNDS_PERCENT:-100} > 40 ? 4 : 2))}
 python=$(PATH=/usr/bin:/bin command -v python3) || skip "no python3"
 mount -t tmpfs -o size=256M none "$back" || skip "no tmpfs can be mounted"
 disturb() { # [OPERATION...]
-    "$python" "$(dirname "$0")/lib/onceonly.py" "$back" "$mnt" "$daemon" "$TEST_BIN_DIR/killat" "${ROUNDS_PERCENT:-50}" "$@" || failed=1
+    "$python" "$(dirname "$0")/lib/onceonly.py" "$back" "$mnt" "$daemon" "$TEST_BIN_DIR/killat" "$percent" "$@" || failed=1
     check "unmounting ends the daemon with status 0" stop_daemon
 }
 start_daemon

@@ -69,7 +69,7 @@ let_go() {
 # failing TEXT PATTERN COMMAND: many times, on new names and over old versions. Nothing may be published; drafts have that reason.
 failing() {
     local text=$1 i public=0 rounds
-    rounds=$(rounds 100)
+    rounds=$(rounds "${FAILURES:-40}") # 100 in a full run
     discard_all
     for ((i = 0; i < rounds; i++)); do
         name=fail
@@ -163,7 +163,7 @@ full_disk() {
 # Each is looked at by processes that are made after it has ended.
 no_misses() {
     local i misses=0 rounds
-    rounds=$(rounds 3000)
+    rounds=$(rounds "${LOOKS:-1000}") # 3,000 in a full run
     for ((i = 0; i < rounds; i++)); do
         echo "$i" >"$work/source"
         cp "$work/source" "$mnt/copy"
