@@ -56,7 +56,8 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
     if (!handle->writes)
         return 0;
     ss_proc_closing(tid, &how);
-    ss_party_note(fs, save, &how);
+    if (atomic_load(&handle->changed) || ss_verdict_is_party(save, how.tgid)) /* else he has only looked */
+        ss_party_note(fs, save, &how);
     int r = ss_verdict_note_close(save, handle, &how, &last);
     if (atomic_load(&save->draft) < 0 || is_dropped(save))
         return r;

@@ -250,7 +250,7 @@ protected_files() {
 
 users() {
     same "a user's files are his" 'mkdir -m 777 d; cd d; umask 022; as_nobody sh -c "echo a >f; mkdir d; ln -s f l; mkfifo p
-        umask 077; echo a >g; chown 0 f; chgrp 0 f; mknod n c 1 3"; stat -c "%u %g %a %n" *'
+        umask 077; echo a >g; chown 0 f; chgrp 0 f; mknod n c 1 3; :"; stat -c "%u %g %a %n" *'
     same "another's file" 'echo secret >f; chmod 600 f; echo a >g; chmod 777 .; as_nobody bash -c "cat f; echo x >>f; echo x >f
         echo x >g; echo x >>g; cat g; chmod 777 g; chown 65534 g; chgrp 65534 g; touch g; touch -d @5 g; truncate -s 0 g
         truncate -s 9 f; ln g h; ln f h; mv g i; rm -f i f"; ls'
