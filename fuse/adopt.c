@@ -52,6 +52,7 @@ static void count_save(struct ss_fs *fs, uint32_t index)
         ss_node_ref(fs, save->node);
         ss_save_ref(fs, index);
     }
+    save->sync_only &= save->status == SS_SAVE_PUBLISHED; /* else that is still to be found out: see ss_judge_adopt */
     if (save->sync_only) {
         ss_save_ref(fs, index);
         save->next_deferred = fs->deferred;
