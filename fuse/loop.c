@@ -365,6 +365,8 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
     int r = ss_settle_start(fs);
     if (r < 0)
         return r;
+    while (ss_judge_deferred(fs)) /* before anybody can ask: close() may have returned long ago */
+        continue;
     pthread_mutex_lock(&loop.lock);
     r = start_thread(&loop);
     pthread_mutex_unlock(&loop.lock);
@@ -372,8 +374,6 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
         r = -pthread_create(&watcher, NULL, watch, &loop);
     if (r < 0)
         return r;
-    while (ss_judge_deferred(fs))
-        continue;
     wait_for_end(&loop);
     pthread_join(watcher, NULL);
 
