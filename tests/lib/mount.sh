@@ -91,11 +91,20 @@ stop_daemon() {
     [ $status -eq 0 ]
 }
 
-kill_daemon() { # SIGKILL, and clears the dead mount away
+kill_daemon() { # SIGKILL, and clears the dead mount away when the worker has ended, too
+    local workers
+    workers=$(cat "/proc/$daemon/task/$daemon/children")
     kill -KILL "$daemon"
     wait "$daemon" 2>/dev/null
     daemon=
+    wait_until 30 have_ended "$workers" || echo "# a worker outlives its keeper"
     umount -l "$mnt"
+}
+have_ended() { # PIDS
+    local pid
+    for pid in $1; do
+        ! kill -0 "$pid" 2>/dev/null || return 1
+    done
 }
 
 # Ends a daemon that hangs by the kernel's own way: reading /proc of a process stuck in it would hang as well.
