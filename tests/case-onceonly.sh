@@ -1,6 +1,6 @@
 #!/bin/bash
 # No request is done twice or not at all: the worker is killed at each system call that it makes for each kind of request, and nobody can
-# tell afterwards. KILL_POINTS=N: at so many percent of them (otherwise some, others in each run); SEED=N: other random points; an
+# tell afterwards. KILL_POINTS=N: at so many percent of them (otherwise at a few); SEED=N: other random points; an
 # argument: only that operation.
 # shellcheck disable=SC2119,SC2317
 # shellcheck source=tests/lib/mount.sh
