@@ -103,7 +103,8 @@ kill_daemon() { # SIGKILL, and clears the dead mount away when the worker has en
 have_ended() { # PIDS
     local pid
     for pid in $1; do
-        ! kill -0 "$pid" 2>/dev/null || return 1
+        # A zombie has ended; its new parent may take its time.
+        ! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$pid/status" 2>/dev/null || return 1
     done
 }
 
