@@ -39,7 +39,7 @@ cut_power() {
     # shellcheck disable=SC2086  # several
     [ -z "$savers" ] || wait $savers
     savers=
-    umount "$back"
+    wait_until 30 umount "$back" 2>/dev/null # when the worker has ended, too
     wait_until 30 is_off || echo "# somebody else keeps the store mounted: in another mount namespace?"
     mount -o loop "$work/disk" "$back"
 }

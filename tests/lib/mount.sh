@@ -91,21 +91,11 @@ stop_daemon() {
     [ $status -eq 0 ]
 }
 
-kill_daemon() { # SIGKILL, and clears the dead mount away when the worker has ended, too
-    local workers
-    workers=$(cat "/proc/$daemon/task/$daemon/children")
+kill_daemon() { # SIGKILL, and clears the dead mount away; its worker ends a moment later
     kill -KILL "$daemon"
     wait "$daemon" 2>/dev/null
     daemon=
-    wait_until 30 have_ended "$workers" || echo "# a worker outlives its keeper"
     umount -l "$mnt"
-}
-have_ended() { # PIDS
-    local pid
-    for pid in $1; do
-        # A zombie has ended; its new parent may take its time.
-        ! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$pid/status" 2>/dev/null || return 1
-    done
 }
 
 # Ends a daemon that hangs by the kernel's own way: reading /proc of a process stuck in it would hang as well.
