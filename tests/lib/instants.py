@@ -685,11 +685,16 @@ class Suite:
         return None
 
     def tell_where(self):
-        """Only what does not wait for anybody: where everybody's threads are in the kernel."""
+        """Only what does not wait for anybody: where everybody's threads are in the kernel, who has the mount."""
+        print(f"#   the keeper is {self.daemon.pid}")
         for pid in [name for name in os.listdir("/proc") if name.isdigit()]:
             try:
                 with open(f"/proc/{pid}/comm", encoding="ascii") as file:
                     name = file.read().strip()
+                with open(f"/proc/{pid}/mountinfo", encoding="utf-8") as file:
+                    has_mount = f" {self.mount} " in file.read()
+                if has_mount and os.readlink(f"/proc/{pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt"):
+                    print(f"#   {name} {pid} has the mount in a namespace of its own")
                 if name != "savesealfs" and int(pid) not in self.members:
                     continue
                 for tid in os.listdir(f"/proc/{pid}/task"):
