@@ -12,7 +12,7 @@ case_cleanup() {
         umount -l "$mnt"
     fi
     [ ! -s "$work/daemon" ] || kill -KILL "$(cat "$work/daemon")" 2>/dev/null
-    if mountpoint -q "$back"; then umount "$back"; fi
+    if mountpoint -q "$back"; then umount -l "$back"; fi
 }
 
 python=$(PATH=/usr/bin:/bin command -v python3) || skip "no python3"

@@ -597,11 +597,13 @@ class Suite:
         if self.kept != self.fingerprint():
             self.violation("P7: a file that was there before has changed")
 
-    def explain(self, history, name):
+    def explain(self, history, name, since=None, until=None):
         base = min((one.begun for one in history.operations if one.begun), default=0)
-        return [f"{one.value}: {one.begun - base:.3f} {one.commit - base:.3f} {one.acked - base:.3f} "
-                f"{one.end - base:.3f}{' lost' if one.lost else ''}"
-                for one in history.operations if one.name == name and one.begun][-6:]
+        mine = [one for one in history.operations
+                if one.name == name and one.begun and (until is None or one.begun < until + 0.01)]
+        told = [f"{one.value}: {one.begun - base:.4f} {one.commit - base:.4f} {one.acked - base:.4f} "
+                f"{one.end - base:.4f}{' lost' if one.lost else ''}" for one in sorted(mine, key=lambda one: one.begun)]
+        return (f"seen {since - base:.4f} to {until - base:.4f}, " if since else "") + "; ".join(told[-6:])
 
     def check_seen(self, history, keeper_killed):
         for since, until, name, value in history.reads:
@@ -609,7 +611,7 @@ class Suite:
             if value.startswith("?"):
                 self.violation(f"P1: a reader saw {name}: {value[1:]}")
             elif why := history.wrong(name, word(value), since, until):
-                self.violation(f"a reader saw {name} as version {value}: {why}: {self.explain(history, name)}")
+                self.violation(f"a reader saw {name} as version {value}: {why}: {self.explain(history, name, since, until)}")
         for _, error, where in history.errors:
             lost = any(operation.lost and f"/{operation.name}'" in where for operation in history.operations)
             if not keeper_killed or error not in ("ENOTCONN", "ECONNABORTED") and not (error == "ENOENT" and lost):
@@ -682,6 +684,28 @@ class Suite:
             return self.kill_keeper()
         return None
 
+    def tell_where(self):
+        """Only what does not wait for anybody: where everybody's threads are in the kernel, who has the mount."""
+        print(f"#   the keeper is {self.daemon.pid}")
+        for pid in [name for name in os.listdir("/proc") if name.isdigit()]:
+            try:
+                with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+                    name = file.read().strip()
+                with open(f"/proc/{pid}/mountinfo", encoding="utf-8") as file:
+                    has_mount = f" {self.mount} " in file.read()
+                if has_mount and os.readlink(f"/proc/{pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt"):
+                    print(f"#   {name} {pid} has the mount in a namespace of its own")
+                if name != "savesealfs" and int(pid) not in self.members:
+                    continue
+                for tid in os.listdir(f"/proc/{pid}/task"):
+                    where = []
+                    for what in "wchan", "syscall":
+                        with open(f"/proc/{pid}/task/{tid}/{what}", encoding="ascii") as file:
+                            where.append(file.read().split(" ")[0].strip())
+                    print(f"#   {name} {pid}/{tid} is in {where}", flush=True)
+            except OSError:
+                continue
+
     def run(self, count):
         self.prepare()
         self.add_load()
@@ -712,12 +736,13 @@ def main(work, count, rule):
     try:
         suite.run(int(count))
     except Exception as error:  # pylint: disable=broad-except
+        suite.tell_where()
         traceback.print_exc(file=sys.stdout)
         print(f"not ok - {error}", flush=True)
         status = 1
     instants = sum(suite.figures[what] for what in ("worker", "keeper", "writer", "all"))
     print("# " + ", ".join(f"{value} {what}" for what, value in suite.figures.items()))
-    print(f"{'not ok' if suite.violations else 'ok'} - commit={rule}, {instants} instants: {suite.violations} violations", flush=True)
+    print(f"{'not ok' if status or suite.violations else 'ok'} - commit={rule}, {instants} instants: {suite.violations} violations", flush=True)
     os._exit(1 if status or suite.violations else 0)
 
 
