@@ -476,35 +476,33 @@ int ss_settle_wait_name(struct ss_fs *fs, fuse_req_t req, uint32_t dir, const ch
     return r;
 }
 
-/* The first save in dir that began to settle after *since, which is moved on, but not after `before`; with a reference.
- */
-static uint32_t next_in_dir(struct ss_fs *fs, uint32_t dir, uint64_t *since, uint64_t before)
+/* A save in dir that settles, and began to at *since, not after `before`; with a reference. */
+static uint32_t any_in_dir(struct ss_fs *fs, uint32_t dir, uint64_t *since, uint64_t before)
 {
     uint32_t index;
 
     pthread_mutex_lock(&fs->tables);
     for (index = fs->settling; index != SS_NONE; index = ss_save_at(fs, index)->settle_next) {
         struct ss_save *save = ss_save_at(fs, index);
-        uint64_t began = since_of(save);
-        if (ss_save_where(save)->dir != dir || began > before || began <= *since)
-            continue;
-        *since = began;
-        ss_save_ref(fs, index);
-        break;
+        *since = since_of(save);
+        if (ss_save_where(save)->dir == dir && *since <= before)
+            break;
     }
+    if (index != SS_NONE)
+        ss_save_ref(fs, index);
     pthread_mutex_unlock(&fs->tables);
     return index;
 }
 
 int ss_settle_wait_dir(struct ss_fs *fs, fuse_req_t req, uint32_t dir)
 {
-    uint64_t before = now_ns(), since = 0;
+    uint64_t before = now_ns(), since;
     uint32_t index;
     int r = 0;
 
     if (nobody_waits(fs))
         return 0;
-    while (r == 0 && (index = next_in_dir(fs, dir, &since, before)) != SS_NONE)
+    while (r == 0 && (index = any_in_dir(fs, dir, &since, before)) != SS_NONE)
         r = wait_for(fs, req, index, since);
     return r;
 }

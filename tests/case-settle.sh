@@ -259,6 +259,26 @@ others_wait() {
     check "exchange by another" exchange "$name" else
     check "takes the new version away" cmp -s "$new" "$mnt/else"
     let_go
+    list_put_off
+}
+# The one that settles longer is decided later: its writer is at work when its time is over, and gets more of it.
+list_put_off() {
+    fresh_name
+    local busy=$name
+    exec 7< <(exec "$python" -c 'import sys, time
+with open(sys.argv[1], "w") as file: file.write("x" * 5000)
+print(flush=True)
+end = time.monotonic() + 1.5
+while time.monotonic() < end: pass' "$mnt/$busy")
+    read -r -u 7
+    sleep 0.2
+    fresh_name
+    closed "hold:$hold"
+    sleep 0.25
+    equal "a listing waits for all, in whatever order they are decided" \
+        "$(find "$mnt" \( -name "$name" -o -name "$busy" \) | wc -l)" 2
+    let_go
+    exec 7<&-
 }
 refused() { "$@" | grep -q ': E'; }
 exchange() {
