@@ -210,11 +210,6 @@ static void note_success(struct ss_save *save, off_t start, off_t end)
     ss_content_take_back(save);
 }
 
-ssize_t ss_content_read(struct ss_save *save, void *buf, size_t size, off_t off)
-{
-    return ss_pread_full(ss_save_data(save), buf, size, off);
-}
-
 ssize_t ss_content_write(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, bool page_cache,
                          const void *buf, size_t size, off_t off)
 {

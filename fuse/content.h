@@ -8,8 +8,6 @@
 /* Makes the empty draft of a save that edits nothing, owned by the caller. Before the save is known to anyone else. */
 int ss_content_create(struct ss_fs *fs, struct ss_save *save, const struct fuse_ctx *caller, mode_t mode);
 
-ssize_t ss_content_read(struct ss_save *save, void *buf, size_t size, off_t off);
-
 /* page_cache: written back from the kernel's pages, so that tid says nothing about who wrote. */
 ssize_t ss_content_write(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, bool page_cache,
                          const void *buf, size_t size, off_t off);

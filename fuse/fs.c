@@ -263,17 +263,15 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     struct ss_fs *fs = userdata;
 
     /* DONT_MASK: the umask is applied in the backing directory, where a default ACL takes its place. */
-    conn->want |=
-        conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_DONT_MASK | FUSE_CAP_POSIX_ACL | FUSE_CAP_PARALLEL_DIROPS |
-                         FUSE_CAP_ASYNC_DIO | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
-#ifdef __SANITIZE_THREAD__
-    /* ThreadSanitizer learns that a request follows from a reply through read() and write(), not through splice(). */
-    conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
-#endif
-    /* The loop looks at each request before it is handled, so requests come into memory, not a pipe. Locks stay with
-     * the kernel. */
-    conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-                              FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);
+    conn->want |= conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_DONT_MASK | FUSE_CAP_POSIX_ACL |
+                                   FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO);
+    /* The loop looks at each request before it is handled, so requests come into memory, not a pipe. Nor are answers
+     * spliced: libfuse writes the length into a header that is in the pipe by reference already, and when the process
+     * forks in between (see trim.c) that is another page; the kernel refuses such an answer, and libfuse gives none.
+     * Locks stay with the kernel. */
+    conn->want &=
+        ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_READDIRPLUS |
+                    FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);
     /* RELEASE is a background request: it must not queue behind a limit while later requests overtake it. */
     conn->max_background = 32768;
     conn->congestion_threshold = 24576;

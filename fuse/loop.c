@@ -289,6 +289,8 @@ static void wait_for_end(struct loop *loop)
             stop(loop);
             return;
         }
+        if (signal == SIGCHLD && !ss_trim_goes_on())
+            continue; /* its helper has ended */
         ss_save_sweep(loop->fs);
         ss_trim(loop->fs);
     }
@@ -312,18 +314,9 @@ static ssize_t read_request(int fd, void *buf, size_t size, void *context)
     return read(fd, buf, size);
 }
 
-static ssize_t splice_reply(int in, off_t *in_off, int out, off_t *out_off, size_t size, unsigned flags, void *context)
-{
-    (void)context;
-    ssize_t n = splice(in, in_off, out, out_off, size, flags);
-    if (n >= 0)
-        ss_slot_note_answered();
-    return n;
-}
-
 int ss_loop_prepare(struct fuse_session *session)
 {
-    static const struct fuse_custom_io io = {.read = read_request, .writev = write_reply, .splice_send = splice_reply};
+    static const struct fuse_custom_io io = {.read = read_request, .writev = write_reply};
 
     return fuse_session_custom_io(session, &io, fuse_session_fd(session));
 }

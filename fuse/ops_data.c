@@ -23,13 +23,14 @@ static struct ss_save *writable_save(struct ss_fs *fs, const struct ss_handle *h
 void ss_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     struct ss_fs *fs = ss_fs(req);
-    struct fuse_bufvec source = FUSE_BUFVEC_INIT(size);
+    SS_AUTO_FREE char *buf = malloc(size);
 
     (void)ino;
-    source.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY;
-    source.buf[0].fd = data_fd(fs, ss_handle_at(fs, fi->fh));
-    source.buf[0].pos = off;
-    fuse_reply_data(req, &source, 0);
+    ssize_t n = buf ? ss_pread_full(data_fd(fs, ss_handle_at(fs, fi->fh)), buf, size, off) : -ENOMEM;
+    if (n < 0)
+        fuse_reply_err(req, (int)-n);
+    else
+        fuse_reply_buf(req, buf, (size_t)n);
 }
 
 void ss_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)

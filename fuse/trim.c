@@ -55,10 +55,12 @@ static bool idle_name(struct ss_fs *fs, struct ss_node *node, bool scarce, struc
     return true;
 }
 
+/* Where the next batch of names begins. The main thread's. */
+static uint32_t at = SS_ROOT_NODE + 1;
+
 /* Collects names, going on where it stopped the last time. */
 static size_t collect(struct ss_fs *fs, struct name names[BATCH])
 {
-    static uint32_t at = SS_ROOT_NODE + 1;
     size_t count = 0;
 
     pthread_mutex_lock(&fs->tables);
@@ -71,6 +73,11 @@ static size_t collect(struct ss_fs *fs, struct name names[BATCH])
     }
     pthread_mutex_unlock(&fs->tables);
     return count;
+}
+
+bool ss_trim_goes_on(void)
+{
+    return at != SS_ROOT_NODE + 1;
 }
 
 static void tell(int session, const struct name *name)

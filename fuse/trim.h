@@ -12,6 +12,9 @@ void ss_trim_notice(struct ss_fs *fs);
 /* True once after a trim was asked for. */
 bool ss_trim_wanted(struct ss_fs *fs);
 
+/* The process that the last trim left to itself has ended: is there more to tell? Only from the main thread. */
+bool ss_trim_goes_on(void);
+
 /* Has the kernel told to forget, in a process that is left to itself. Only from the main thread. */
 void ss_trim(struct ss_fs *fs);
 

@@ -119,33 +119,7 @@ trees() {
     end trees
 }
 
-# --- 2: other signals --------------------------------------------------------------------------------------------------
-
-signals() {
-    local name number text
-    for name in SEGV ABRT STOP; do
-        number=$(kill -l $name)
-        text="SIG$name"
-        begin
-        cat "$bin/daemon" >"$work/source"
-        grow one two
-        begin_kills $number $(((kills + 1) / 2)) 100 500
-        while killing; do
-            { cat "$work/source" >"$mnt/saved" && cmp "$work/source" "$mnt/saved"; } 2>&1
-        done >"$work/raced.err"
-        end_kills "$text"
-        equal "$text: saves are as ever" "$(<"$work/raced.err")" ""
-        if [ $name = STOP ]; then
-            equal "$text: the worker goes on" "$(told restarts)" 0
-        else
-            equal_restarts "$text"
-        fi
-        reap "$text" one two
-        end "$text"
-    done
-}
-
-# --- 3: another program ------------------------------------------------------------------------------------------------
+# --- 2: another program ------------------------------------------------------------------------------------------------
 
 upgrade() { "$bin/daemon" --upgrade "$@" >"$work/said" 2>&1; }
 
@@ -239,7 +213,7 @@ incompatible() {
     rm "$program"
 }
 
-# --- 4: kernels that send nothing again --------------------------------------------------------------------------------
+# --- 3: kernels that send nothing again --------------------------------------------------------------------------------
 
 no_resend() {
     local closing told errors longest drafts listed
@@ -297,7 +271,7 @@ no_resend() {
 held_judge() { (held judge "$mnt" "$1") >"$work/judged" || { cat "$work/judged"; false; }; }
 SLOW=$([ "${ROUNDS_PERCENT:-100}" -lt 100 ] && echo 10 || echo 1) # seconds; a slow build takes longer
 
-# --- 5: the keeper is killed -------------------------------------------------------------------------------------------
+# --- 4: the keeper is killed -------------------------------------------------------------------------------------------
 
 # die NAME: a draft of that name is being written when the keeper dies. $daemon: the keeper.
 die() {
@@ -410,7 +384,7 @@ unprivileged() {
 }
 as_nobody_refused() { [[ $(as_nobody stat "$mnt" 2>&1) == *"not connected"* ]]; }
 
-# --- 6: workers that can not live --------------------------------------------------------------------------------------
+# --- 5: workers that can not live --------------------------------------------------------------------------------------
 
 crash_loop() {
     local status caller
@@ -437,7 +411,7 @@ crash_loop() {
     load=()
 }
 
-# --- 7: what is open stays open ----------------------------------------------------------------------------------------
+# --- 6: what is open stays open ----------------------------------------------------------------------------------------
 
 open_files() {
     local looks=0 odd=0 draft
@@ -460,7 +434,7 @@ open_files() {
     end "open files"
 }
 
-# --- 8: nothing is left over -------------------------------------------------------------------------------------------
+# --- 7: nothing is left over -------------------------------------------------------------------------------------------
 
 descriptors() { find "/proc/$daemon/fd" -mindepth 1 | wc -l; }
 few_more() { echo 2 >/proc/sys/vm/drop_caches; [ "$(descriptors)" -le $(($1 + 16)) ]; } # THAN
@@ -496,7 +470,7 @@ no_leaks() {
     umount "$back"
 }
 
-# --- 9: how much memory ------------------------------------------------------------------------------------------------
+# --- 8: how much memory ------------------------------------------------------------------------------------------------
 
 memory() { # TEXT
     local pid
@@ -576,19 +550,12 @@ with_libvirt() {
 
 # --- the case ----------------------------------------------------------------------------------------------------------
 
-run_part() { # NAME
-    local began=$SECONDS
-    echo "# --- $1"
-    "$1"
-    echo "# $1 took $((SECONDS - began)) s"
-}
-
 watch "${CASE_SECONDS:-1500}"
 if [ "${1:-}" = private ]; then
     "$2"
     exit $failed
 fi
-for part in undisturbed big_save fast_kills overwrite races trees signals upgrading incompatible no_resend dead_keeper dead_other \
+for part in undisturbed big_save fast_kills overwrite races trees upgrading incompatible no_resend dead_keeper dead_other \
     crash_loop open_files no_leaks sizes with_libvirt unprivileged; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     if [ $part = unprivileged ]; then

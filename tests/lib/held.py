@@ -379,6 +379,19 @@ def many(directory, count):
     print("drafts", len(fds))
 
 
+def pinned(path):
+    """Published, but known to the kernel by what its writer saw."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    os.write(fd, b"pinned\n")
+    pin = os.open(path, os.O_PATH)
+    os.close(fd)
+    print("ready", flush=True)
+    while not over:
+        time.sleep(0.05)
+    if os.fstat(pin).st_size != 7:
+        wrong("size", os.fstat(pin).st_size)
+
+
 signal.signal(signal.SIGTERM, end)
 try:
     globals()[sys.argv[1]](*sys.argv[2:])

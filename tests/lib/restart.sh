@@ -166,3 +166,10 @@ has_ended() { flock -w 10 "$work/alive" true; }
 usable() { # a save is published and sealed
     seq 9999 >"$mnt/usable" && cmp -s "$mnt/usable" <(seq 9999) && intact "$mnt/usable" && rm "$mnt/usable"
 }
+
+run_part() { # NAME
+    local began=$SECONDS
+    echo "# --- $1"
+    "$1"
+    echo "# $1 took $((SECONDS - began)) s"
+}
