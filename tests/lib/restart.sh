@@ -17,8 +17,8 @@ held() { exec "$python" "$held_py" "$@"; }
 
 worker() { tr -d ' ' <"/proc/$daemon/task/$daemon/children"; } 2>/dev/null
 
-# A mount whose keeper is dead is listed, but does not work.
-works() { mounted "$mnt" && stat -t "$mnt" >/dev/null 2>&1; }
+# A mount whose keeper is dead is listed, but does not work; before it is replaced there is the bare directory for a moment.
+works() { [ -n "$(told pid)" ]; }
 not_mounted() { ! mounted "$mnt"; }
 gone() { ! kill -0 "$1" 2>/dev/null; } # PID
 

@@ -479,15 +479,6 @@ static void stress_open(uint32_t round, int flags)
         _exit(0); /* if it came too late, this process would go on seeing its own draft under the name */
 }
 
-/* A child dies half-way. It may have gone on with a draft of this process, which would then go on seeing it: so this
- * process ends, too. */
-static void die_with_child(uint32_t round)
-{
-    atomic_fetch_add(&shared->deaths, 1);
-    save_apart(round, DIE);
-    _exit(0);
-}
-
 static void stress_once(void)
 {
     char path[PATH_MAX], other[PATH_MAX];
@@ -499,8 +490,8 @@ static void stress_once(void)
     unsigned kind = random_below(12);
     if (kind < 4)
         atomic_fetch_add(&shared->saves, save(round, NOTHING));
-    else if (kind == 4)
-        die_with_child(round);
+    else if (kind == 4) /* it may spoil a draft of this process, which would go on seeing that: so that ends, too */
+        atomic_fetch_add(&shared->deaths, 1), save_apart(round, DIE), _exit(0);
     else if (kind == 5)
         stress_open(round, O_RDWR);
     else if (kind == 6)
