@@ -14,7 +14,7 @@ demo:
 
 check:
 	scripts/install-packages test
-	scripts/check plain asan tsan lint
+	scripts/check plain modes asan tsan lint
 
 bench: all
 	meson test -C $(BUILD) --benchmark --verbose

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 
 #include "proc.h"
@@ -17,6 +18,7 @@
 #define LOCK_OFFSET (INT64_MAX - 1)
 
 #define NAME_TRIES 16
+#define PROBE_SIZE (1U << 20) /* as much as a program writes at once */
 
 bool ss_draft_reserved(const char *name)
 {
@@ -292,4 +294,27 @@ int ss_draft_sync_dir(int dir)
     if (fd < 0)
         return -errno;
     return fsync(fd) < 0 ? -errno : 0;
+}
+
+/* For file systems that know no files without names, or can not reserve space. */
+static int probe_by_statistics(int fd)
+{
+    struct statvfs st;
+
+    if (fstatvfs(fd, &st) < 0)
+        return -errno;
+    return st.f_bavail < PROBE_SIZE / st.f_frsize ? -ENOSPC : 0;
+}
+
+int ss_draft_probe_space(int dir, int fd)
+{
+    struct stat st;
+
+    SS_AUTO_CLOSE int probe = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int r = probe < 0 ? -errno : 0;
+    if (r == 0 && fstat(fd, &st) == 0 && fchown(probe, st.st_uid, st.st_gid) < 0)
+        r = 0; /* then it is our own quota that is asked */
+    if (r == 0 && fallocate(probe, FALLOC_FL_KEEP_SIZE, 0, PROBE_SIZE) < 0)
+        r = -errno;
+    return r == 0 || r == -ENOSPC || r == -EDQUOT ? r : probe_by_statistics(fd);
 }

@@ -99,6 +99,10 @@ int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record);
  * gave it. */
 void ss_draft_describe_writer(struct ss_draft_record *record, pid_t pid, uint64_t start);
 
+/* Is there room for more, on the file system of dir, for the owner of fd? Returns 0, -ENOSPC or -EDQUOT, or another
+ * -errno when that can not be told. */
+int ss_draft_probe_space(int dir, int fd);
+
 /* fsync of a directory given as any descriptor, O_PATH too. */
 int ss_draft_sync_dir(int dir);
 

@@ -20,6 +20,7 @@ enum ss_finding {
     SS_WRITER_EXITED,      /* it exited with a status other than 0 */
     SS_WRITER_VANISHED,    /* its end could not be observed */
     SS_WRITE_FAILED,       /* a write failed and nothing was written over it later */
+    SS_WRITES_UNSEEN,      /* whether every write succeeded was not seen, and its format has no mark that could say */
     SS_SYNC_FAILED,        /* the data could not be made durable */
     SS_FORMAT_INCOMPLETE,  /* the image's own header says that it is not complete */
     SS_NAME_TAKEN,         /* an exclusive save, and the name exists by now */

@@ -9,6 +9,7 @@
 
 #include "judge.h"
 #include "log.h"
+#include "passthrough.h"
 #include "save.h"
 
 /* Workers that one request may bring down. One that waits for the disk may just have been there each time. */
@@ -34,7 +35,7 @@ static void hold_all(struct ss_fs *fs)
 static void count_node(struct ss_fs *fs, struct ss_node *node)
 {
     if (node->kind == SS_NODE_IMAGE)
-        ss_node_ref(fs, node->dir);
+        ss_node_ref(fs, ss_node_key(node)->dir);
     if (node->kind != SS_NODE_SAVE)
         return;
     if (ss_save_at(fs, node->save)->in_use)
@@ -437,5 +438,6 @@ void ss_adopt(struct ss_fs *fs)
     adopt_slots(fs);
     ss_fs_close_pending(fs); /* what that has freed: it is no stray */
     close_strays(fs);
+    ss_passthrough_adopt(fs);
     repair_saves(fs);
 }

@@ -14,6 +14,8 @@
 #include "core/proc.h"
 #include "core/util.h"
 
+#define STREAM_STEP ((off_t)8 << 20)
+
 static void describe(struct ss_fs *fs, struct ss_save *save, struct ss_draft_record *record)
 {
     *record = (struct ss_draft_record){.state = SS_DRAFT_WRITING, .reason = SS_CLEAN};
@@ -210,6 +212,25 @@ static void note_success(struct ss_save *save, off_t start, off_t end)
     ss_content_take_back(save);
 }
 
+void ss_content_note_unseen(struct ss_save *save, struct ss_handle *handle)
+{
+    atomic_store(&handle->changed, true);
+    note_success(save, 0, 0);
+}
+
+/* Has the disk begin with what is written from one end to the other, so that less is left to do while close() waits. */
+static void write_out_early(struct ss_handle *handle, int fd, off_t off, off_t end)
+{
+    if (off != atomic_load(&handle->stream_to))
+        atomic_store(&handle->stream_from, off);
+    atomic_store(&handle->stream_to, end);
+    off_t from = atomic_load(&handle->stream_from);
+    if (end - from < STREAM_STEP)
+        return;
+    sync_file_range(fd, from, end - from, SYNC_FILE_RANGE_WRITE); /* an error stays for fdatasync to tell */
+    atomic_store(&handle->stream_from, end);
+}
+
 ssize_t ss_content_write(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, bool page_cache,
                          const void *buf, size_t size, off_t off)
 {
@@ -219,11 +240,25 @@ ssize_t ss_content_write(struct ss_fs *fs, struct ss_save *save, struct ss_handl
     note_writer(save, handle, page_cache ? 0 : tid);
     int fd = draft_for_change(fs, save, INT64_MAX);
     int r = fd < 0 ? fd : ss_pwrite_full(fd, buf, size, off, &done);
-    if (done > 0)
+    if (done > 0) {
         note_success(save, off, off + (off_t)done);
+        write_out_early(handle, fd, off, off + (off_t)done);
+    }
     if (r < 0)
         note_failure(save, off + (off_t)done, end, -r);
     return done > 0 ? (ssize_t)done : r;
+}
+
+void ss_content_drop_set_id(struct ss_save *save)
+{
+    int fd = ss_save_data(save);
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return;
+    mode_t drop = st.st_mode & (S_ISUID | (st.st_mode & S_IXGRP ? S_ISGID : 0));
+    if (drop)
+        fchmod(fd, st.st_mode & 07777 & ~drop);
 }
 
 int ss_content_truncate(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, off_t size)

@@ -12,6 +12,11 @@ int ss_content_create(struct ss_fs *fs, struct ss_save *save, const struct fuse_
 ssize_t ss_content_write(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, bool page_cache,
                          const void *buf, size_t size, off_t off);
 
+/* Another than root changes it: set-id bits go. With O_TRUNC in an open, and for direct I/O, the kernel leaves that to
+ * us.
+ */
+void ss_content_drop_set_id(struct ss_save *save);
+
 /* May be called with busy claimed. */
 int ss_content_truncate(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, off_t size);
 
@@ -21,6 +26,9 @@ int ss_content_allocate(struct ss_fs *fs, struct ss_save *save, struct ss_handle
 /* Copies from descriptor `from` into the save, like copy_file_range(2). */
 ssize_t ss_content_copy(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, int from,
                         off_t from_off, off_t off, size_t len);
+
+/* The kernel writes the draft by itself, and handle is being closed: it may have been changed through it. */
+void ss_content_note_unseen(struct ss_save *save, struct ss_handle *handle);
 
 /* fsync or fdatasync of the draft. A failure spoils the save for good, nothing can make up for it. The kernel reports a
  * write-back error once to each open file description; should the worker die between the call and noting the error, its

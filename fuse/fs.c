@@ -13,7 +13,9 @@
 #include "core/proc.h"
 #include "core/util.h"
 #include "judge.h"
+#include "notify.h"
 #include "ops.h"
+#include "passthrough.h"
 #include "save.h"
 #include "settle.h"
 
@@ -162,6 +164,8 @@ void ss_handle_give(struct ss_fs *fs, uint32_t index)
     pthread_mutex_lock(&fs->tables);
     struct ss_handle *handle = ss_handle_at(fs, index);
     ss_slot_drop_handle(ss_handle_fh(fs, index));
+    struct ss_node *node = ss_pool_at(&fs->nodes, handle->node);
+    node->through_us -= handle->through_us;
     atomic_store(&handle->kind, SS_HANDLE_FREE);
     ss_fs_close_later(fs, handle->fd);
     ss_node_unref(fs, handle->node);
@@ -177,6 +181,8 @@ void ss_handle_rebuild(struct ss_fs *fs)
         const struct ss_handle *handle = ss_handle_at(fs, i);
         if (handle->kind == SS_HANDLE_FREE)
             ss_pool_give(&fs->handles, i);
+        if (handle->kind == SS_HANDLE_IMAGE)
+            ((struct ss_node *)ss_pool_at(&fs->nodes, handle->node))->through_us += handle->through_us;
         if (handle->kind != SS_HANDLE_SAVE)
             continue;
         struct ss_save *save = ss_save_at(fs, handle->save);
@@ -207,6 +213,7 @@ void ss_fs_close_pending(struct ss_fs *fs)
     pthread_mutex_unlock(&fs->tables);
     for (uint32_t i = 0; i < count; i++)
         close(fds[i]);
+    ss_passthrough_forget_pending(fs);
 }
 
 /* An aborted connection stays listed as long as files are open in it; one whose mount is gone is not. */
@@ -275,6 +282,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     /* RELEASE is a background request: it must not queue behind a limit while later requests overtake it. */
     conn->max_background = 32768;
     conn->congestion_threshold = 24576;
+    ss_passthrough_init(fs, conn);
+    fs->names_cached = !fs->shared_directory && ss_notify_knows_names(fs);
     fs->initialised(fs);
 }
 

@@ -60,6 +60,7 @@ struct ss_handle {
     uint32_t node;                    /* holds a reference */
     uint32_t save;                    /* SAVE: holds a reference; else SS_NONE */
     bool writes;                      /* SAVE: opened for writing */
+    _Atomic bool through_us;          /* IMAGE: not read by the kernel itself; counted by the node */
 
     /* SAVE, guarded by save.state; close_*: how its last FLUSH came about */
     _Atomic bool flushed; /* FLUSHed and not written through since; changes under state, may be read without */
@@ -69,6 +70,9 @@ struct ss_handle {
     int close_number;
 
     _Atomic bool changed;      /* SAVE: something was written or cut through it, or it was tried */
+    _Atomic off_t stream_from; /* SAVE: what was written in one go and the disk was not told to begin with */
+    _Atomic off_t stream_to;
+
     _Atomic pid_t last_writer; /* thread of the last WRITE: saves a look into /proc each time */
 };
 
@@ -106,6 +110,9 @@ struct ss_shared {
     _Atomic uint32_t init_len; /* the kernel's first request; 0: it has not come yet */
     char init[SS_INIT_MAX];
 
+    _Atomic int32_t backing_last;                      /* highest backing id that the kernel gave */
+    _Atomic int32_t unwanted_backings[SS_CLOSING_MAX]; /* that it may forget, see passthrough.h; 0: free */
+
     char oom_score[16];  /* what the keeper had before it lowered its own */
     uint32_t kept_count; /* descriptors that were open before the tables, and are not for a worker to close */
     int kept[SS_KEPT_MAX];
@@ -127,6 +134,10 @@ struct ss_fs {
     char *savers[SS_SAVERS_MAX + 1]; /* executables that may see every draft, NULL-terminated */
     uint32_t node_limit;             /* nodes in use above which descriptors are scarce */
     bool no_resend;                  /* serve as on a kernel that sends no request twice */
+    bool shared_directory;           /* others change it, too: the kernel shall remember nothing of it */
+    bool no_direct;                  /* write drafts through the kernel's page cache */
+    bool no_passthrough;             /* read every image through us */
+    bool marked_only;                /* the user says that each image has a mark of its own that it is complete */
     bool resumed;                    /* a worker went before this one */
     struct ss_arena arena;
     struct ss_shared *shared; /* in the arena, like the records of the pools */
@@ -140,6 +151,11 @@ struct ss_fs {
     pthread_t settle_thread, chores_thread;
     _Atomic bool settle_stopping;
     _Atomic uint32_t settling_count; /* changes under tables; a look without it spares others the lock */
+
+    bool names_cached;         /* the kernel may remember those that have no save. Set when INIT comes */
+    bool direct_io;            /* drafts bypass the kernel's page cache. Set when INIT comes, before any open */
+    _Atomic bool passthrough;  /* the kernel can read images by itself, as far as is known */
+    _Atomic bool any_unwanted; /* in shared->unwanted_backings */
 
     _Atomic bool trim_wanted; /* see trim.h */
     bool resending;           /* requests of the last worker may still come again. Guarded by the receive lock. */

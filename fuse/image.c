@@ -64,7 +64,9 @@ int ss_image_check(struct ss_fs *fs, struct ss_node *node, int fd, enum ss_findi
     if (finding)
         *finding = found;
     if (!trusted(found)) {
-        ss_log(LOG_ERR, "%s: %s: %s: open refused; %s", node->name, ss_finding_text(found)->id,
+        struct ss_key key;
+        ss_node_copy_key(fs, node, &key);
+        ss_log(LOG_ERR, "%s: %s: %s: open refused; %s", key.name, ss_finding_text(found)->id,
                ss_finding_text(found)->sentence, ss_finding_text(found)->advice);
         return -EIO;
     }

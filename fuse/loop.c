@@ -13,6 +13,7 @@
 #include "cred.h"
 #include "judge.h"
 #include "log.h"
+#include "passthrough.h"
 #include "save.h"
 #include "settle.h"
 #include "trim.h"
@@ -300,7 +301,7 @@ static void wait_for_end(struct loop *loop)
 
 static ssize_t write_reply(int fd, struct iovec *iov, int count, void *context)
 {
-    (void)context;
+    ss_passthrough_complete(context, iov, count);
     bool ours = ss_slot_note_reply(iov, count);
     ssize_t n = writev(fd, iov, count);
     if (n >= 0 && ours)

@@ -220,6 +220,10 @@ static int run(struct fuse_args *args, struct ss_options *options, char *const *
     rlim_t descriptors = raise_descriptor_limit();
     fs.digest_full = !options->digest || strcmp(options->digest, "full") == 0;
     fs.no_resend = options->no_resend;
+    fs.marked_only = options->format && strcmp(options->format, "libvirt") == 0;
+    fs.no_passthrough = options->no_passthrough;
+    fs.no_direct = options->no_direct;
+    fs.shared_directory = options->shared;
     fs.commit = ss_options_commit(options);
     fs.grace_ns = ss_options_grace_ns(options);
     fs.node_limit = (uint32_t)(descriptors / 2 < SS_MAX_NODES / 2 ? descriptors / 2 : SS_MAX_NODES / 2);

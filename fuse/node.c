@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "fs.h"
+#include "passthrough.h"
 #include "save.h"
 #include "trim.h"
 
@@ -31,12 +32,17 @@ struct ss_node *ss_node_at(struct ss_fs *fs, uint64_t id)
 
 struct ss_stamp ss_stamp_of(const struct stat *st)
 {
-    return (struct ss_stamp){.ctime = st->st_ctim, .size = st->st_size};
+    return (struct ss_stamp){.time = st->st_ctim, .size = st->st_size};
+}
+
+struct ss_stamp ss_stamp_of_content(const struct stat *st)
+{
+    return (struct ss_stamp){.time = st->st_mtim, .size = st->st_size};
 }
 
 bool ss_stamp_equal(const struct ss_stamp *a, const struct ss_stamp *b)
 {
-    return a->size == b->size && a->ctime.tv_sec == b->ctime.tv_sec && a->ctime.tv_nsec == b->ctime.tv_nsec;
+    return a->size == b->size && a->time.tv_sec == b->time.tv_sec && a->time.tv_nsec == b->time.tv_nsec;
 }
 
 /* Only what is fixed for an inode: a name is part of an image's key, but need not be part of its hash. */
@@ -50,7 +56,7 @@ static bool has_key(const struct ss_node *node, const struct stat *st, uint32_t 
 {
     if (node->dev != st->st_dev || node->ino != st->st_ino || node->type != (st->st_mode & S_IFMT))
         return false;
-    return node->kind != SS_NODE_IMAGE || (node->dir == dir && strcmp(node->name, name) == 0);
+    return node->kind != SS_NODE_IMAGE || (ss_node_key(node)->dir == dir && strcmp(ss_node_key(node)->name, name) == 0);
 }
 
 static uint32_t find(struct ss_fs *fs, const struct stat *st, uint32_t dir, const char *name)
@@ -76,15 +82,15 @@ static uint32_t insert(struct ss_fs *fs, int fd, const struct stat *st, uint32_t
         .dev = st->st_dev,
         .ino = st->st_ino,
         .type = st->st_mode & S_IFMT,
-        .dir = SS_NONE,
+        .keys[0].dir = SS_NONE,
         .save = SS_NONE,
         .checked = {.size = -1},
         .cached = {.size = -1},
     };
     if (image) {
-        node->dir = dir;
+        node->keys[0].dir = dir;
         ss_node_ref(fs, dir);
-        snprintf(node->name, sizeof node->name, "%s", name);
+        snprintf(node->keys[0].name, sizeof node->keys[0].name, "%s", name);
     }
     atomic_store(&node->kind, image ? SS_NODE_IMAGE : SS_NODE_PLAIN);
     *head = index;
@@ -111,11 +117,36 @@ int ss_node_lookup(struct ss_fs *fs, int fd, const struct stat *st, uint32_t dir
     return 0;
 }
 
+void ss_node_copy_key(struct ss_fs *fs, const struct ss_node *node, struct ss_key *key)
+{
+    pthread_mutex_lock(&fs->tables);
+    *key = *ss_node_key(node);
+    pthread_mutex_unlock(&fs->tables);
+}
+
+void ss_node_rename(struct ss_fs *fs, const struct stat *st, uint32_t dir, const char *name, uint32_t new_dir,
+                    const char *new_name)
+{
+    pthread_mutex_lock(&fs->tables);
+    uint32_t index = S_ISREG(st->st_mode) ? find(fs, st, dir, name) : SS_NONE;
+    struct ss_node *node = index == SS_NONE ? NULL : at(fs, index);
+    if (node) {
+        struct ss_key *key = &node->keys[!node->key];
+        key->dir = new_dir;
+        snprintf(key->name, sizeof key->name, "%s", new_name);
+        ss_node_ref(fs, new_dir);
+        atomic_store(&node->key, !node->key);
+        ss_node_unref(fs, dir);
+    }
+    pthread_mutex_unlock(&fs->tables);
+}
+
 uint32_t ss_node_take_save(struct ss_fs *fs, uint32_t save)
 {
     uint32_t index = ss_pool_take(&fs->nodes);
     if (index != SS_NONE) {
-        *at(fs, index) = (struct ss_node){.next = SS_NONE, .fd = -1, .type = S_IFREG, .dir = SS_NONE, .save = save};
+        *at(fs, index) =
+            (struct ss_node){.next = SS_NONE, .fd = -1, .type = S_IFREG, .keys[0].dir = SS_NONE, .save = save};
         atomic_store(&at(fs, index)->kind, SS_NODE_SAVE);
     }
     return index;
@@ -168,6 +199,7 @@ void ss_node_rebuild(struct ss_fs *fs)
     memset(fs->node_buckets, 0xff, NODE_BUCKETS * sizeof(uint32_t));
     for (uint32_t i = 0; i < *fs->nodes.used; i++) {
         struct ss_node *node = at(fs, i);
+        node->through_us = 0; /* see ss_handle_rebuild */
         if (node->kind == SS_NODE_FREE)
             ss_pool_give(&fs->nodes, i);
         if (node->kind == SS_NODE_PLAIN || node->kind == SS_NODE_IMAGE) {
@@ -194,9 +226,10 @@ static void free_if_unused(struct ss_fs *fs, uint32_t index)
 
     if (node->nlookup > 0 || node->refs > 0)
         return;
-    uint32_t dir = node->dir, save = node->save;
+    uint32_t dir = ss_node_key(node)->dir, save = node->save;
     if (node->kind != SS_NODE_SAVE)
         unhash(fs, index);
+    ss_passthrough_forget_later(fs, node->backing); /* before nobody knows of it: a worker may die in between */
     atomic_store(&node->kind, SS_NODE_FREE);
     ss_fs_close_later(fs, node->fd);
     ss_pool_give(&fs->nodes, index);

@@ -30,8 +30,14 @@ enum ss_node_kind { SS_NODE_FREE, SS_NODE_PLAIN, SS_NODE_IMAGE, SS_NODE_SAVE };
 
 /* A file's identity at one moment: moves when content or attributes do. */
 struct ss_stamp {
-    struct timespec ctime;
+    struct timespec time;
     int64_t size;
+};
+
+/* Under which name an image was looked up; it goes with a rename, because the kernel goes on with its node then. */
+struct ss_key {
+    uint32_t dir; /* node of the directory; SS_NONE for what is no image */
+    char name[NAME_MAX + 1];
 };
 
 struct ss_node {
@@ -42,10 +48,16 @@ struct ss_node {
     int fd; /* O_PATH, constant while the node lives; -1 for a save */
     dev_t dev;
     ino_t ino;
-    mode_t type;             /* S_IFMT bits */
-    uint32_t dir;            /* IMAGE: node of the directory, holds a reference */
-    uint32_t save;           /* SAVE */
-    char name[NAME_MAX + 1]; /* IMAGE: constant while the node lives */
+    mode_t type;   /* S_IFMT bits */
+    uint32_t save; /* SAVE */
+    struct ss_key
+        keys[2]; /* IMAGE: its name, and the next one while it is renamed; holds a reference on the directory */
+    _Atomic uint32_t key; /* the one that is in force */
+
+    /* IMAGE, see passthrough.h. */
+    _Atomic int32_t backing; /* how the kernel calls the file when it reads it by itself; 0: it does not. Once set, for
+                                as long as the node lives */
+    uint32_t through_us;     /* open handles that are read through us */
 
     struct ss_stamp checked; /* the header agreed with the seal then; size -1: never */
     struct ss_stamp cached;  /* the kernel's pages are of then; size -1: none */
@@ -68,6 +80,18 @@ uint32_t ss_node_index(uint64_t id);
  * table is full. */
 int ss_node_lookup(struct ss_fs *fs, int fd, const struct stat *st, uint32_t dir, const char *name, uint32_t *index);
 
+/* The key that is in force, with tables held; a copy of it, without. */
+static inline const struct ss_key *ss_node_key(const struct ss_node *node)
+{
+    return &node->keys[node->key];
+}
+void ss_node_copy_key(struct ss_fs *fs, const struct ss_node *node, struct ss_key *key);
+
+/* The file of st was renamed: its node, if it has one under the old name, goes with it. Takes and leaves the tables
+ * lock. May be done twice. */
+void ss_node_rename(struct ss_fs *fs, const struct stat *st, uint32_t dir, const char *name, uint32_t new_dir,
+                    const char *new_name);
+
 /* With tables held. */
 void ss_node_ref(struct ss_fs *fs, uint32_t index);
 void ss_node_unref(struct ss_fs *fs, uint32_t index);
@@ -86,6 +110,7 @@ void ss_node_forget(struct ss_fs *fs, uint64_t id, uint64_t n);
 void ss_node_forget_told(struct ss_fs *fs, uint64_t id, uint64_t n);
 
 struct ss_stamp ss_stamp_of(const struct stat *st);
+struct ss_stamp ss_stamp_of_content(const struct stat *st); /* moves with the content alone */
 bool ss_stamp_equal(const struct ss_stamp *a, const struct ss_stamp *b);
 
 #endif

@@ -5,9 +5,9 @@
 #include "fs.h"
 #include "save.h"
 
-/* How long the kernel may believe what it was told, in seconds. A name is never believed: each walk asks under its own
- * identity. An image does not change under its node. */
-#define SS_IMAGE_ATTR_TIMEOUT 1.0
+/* How long the kernel may believe what it was told of an image, in seconds. An image does not change under its node. Of
+ * a name for which there is a save nothing may be believed: what it shows depends on who asks. */
+#define SS_IMAGE_TIMEOUT 1.0
 
 /* ops_name.c */
 void ss_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
@@ -71,14 +71,14 @@ bool ss_join_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, b
 
 /* For writing, an image's own node will not do: everybody shares it. So the family gets a save of the name, and ESTALE
  * makes the kernel walk the path again, under the same identity, to the save's node. The caller never sees the error.
- * trusts_content: the image's header must agree with its seal. own: a descriptor of what the caller had looked up
- * (O_PATH will do), to be edited when the name is gone by now, or -1. Always returns an error: -ESTALE, or what is
- * wrong. The second is for a save's node whose save is over. */
-int ss_redirect(struct ss_fs *fs, uint32_t dir, const char *name, bool trusts_content, pid_t tid, int own);
+ * trusts_content: the image's header must agree with its seal. When the name is gone by now, what the caller had looked
+ * up is edited. Always returns an error: -ESTALE, or what is wrong. The second is for a save's node whose save is over.
+ */
+int ss_redirect_image(struct ss_fs *fs, struct ss_node *node, bool trusts_content, pid_t tid);
 int ss_redirect_save(struct ss_fs *fs, struct ss_save *save, bool trusts_content, pid_t tid);
 
 /* Attributes of a node as they are now. */
 int ss_node_stat(struct ss_fs *fs, struct ss_node *node, struct stat *st);
-double ss_attr_timeout(const struct ss_node *node);
+double ss_attr_timeout(const struct ss_fs *fs, const struct ss_node *node, const struct stat *st);
 
 #endif

@@ -38,7 +38,7 @@ void ss_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (r < 0)
         fuse_reply_err(req, -r);
     else
-        fuse_reply_attr(req, &st, ss_attr_timeout(node));
+        fuse_reply_attr(req, &st, ss_attr_timeout(fs, node, &st));
 }
 
 /* A truncation by path, without an open file: a save of its own from beginning to end. */
@@ -90,7 +90,7 @@ static int set_size(struct ss_fs *fs, struct ss_node *node, off_t size, struct f
     }
     if (node->kind != SS_NODE_IMAGE)
         return -EINVAL;
-    return ss_redirect(fs, node->dir, node->name, size > 0, tid, node->fd);
+    return ss_redirect_image(fs, node, size > 0, tid);
 }
 
 static void set_time(struct timespec *time, const struct timespec *value, bool set, bool now)
@@ -144,7 +144,7 @@ void ss_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set
     if (r < 0)
         fuse_reply_err(req, -r);
     else
-        fuse_reply_attr(req, &st, ss_attr_timeout(node));
+        fuse_reply_attr(req, &st, ss_attr_timeout(fs, node, &st));
 }
 
 void ss_op_statfs(fuse_req_t req, fuse_ino_t ino)

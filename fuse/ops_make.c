@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cred.h"
+#include "notify.h"
 #include "ops.h"
 #include "settle.h"
 
@@ -129,6 +130,8 @@ void ss_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char
         r = ss_settle_wait_save(fs, req, node->save); /* git makes its second name right after the close */
     if (r == 0)
         r = do_link(fs, ino, newparent, newname);
+    if (r == 0)
+        ss_notify_attributes(fs, ino); /* its file has one more name now */
     reply_made(req, r, newparent, newname);
 }
 

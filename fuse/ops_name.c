@@ -10,6 +10,7 @@
 #include "image.h"
 #include "judge.h"
 #include "log.h"
+#include "notify.h"
 #include "ops.h"
 #include "settle.h"
 #include "core/util.h"
@@ -33,9 +34,18 @@ int ss_node_stat(struct ss_fs *fs, struct ss_node *node, struct stat *st)
     return r < 0 ? -errno : 0;
 }
 
-double ss_attr_timeout(const struct ss_node *node)
+/* A file with several names has several nodes, of which the kernel does not know that they have the same attributes. */
+double ss_attr_timeout(const struct ss_fs *fs, const struct ss_node *node, const struct stat *st)
 {
-    return node->kind == SS_NODE_IMAGE ? SS_IMAGE_ATTR_TIMEOUT : 0.0;
+    return node->kind == SS_NODE_IMAGE && st->st_nlink == 1 && !fs->shared_directory ? SS_IMAGE_TIMEOUT : 0.0;
+}
+
+/* For the kernel, a name is what it looked up last; so while there is a save of it each walk must ask. A save begins
+ * with a walk that the kernel makes anew (see ss_redirect_image), or with a name that is not there, and what is not
+ * there is never remembered; so what was answered just before it begins does no harm. */
+static double name_timeout(struct ss_fs *fs, uint32_t dir, const char *name)
+{
+    return !fs->names_cached || ss_save_is_at(fs, dir, name) ? 0.0 : SS_IMAGE_TIMEOUT;
 }
 
 int ss_save_entry(struct ss_fs *fs, uint32_t index, bool must_be_linked, struct fuse_entry_param *entry)
@@ -72,7 +82,8 @@ static int lookup_image(struct ss_fs *fs, fuse_ino_t parent, const char *name, s
     if (r < 0)
         return r;
     entry->ino = ss_node_id(index);
-    entry->attr_timeout = ss_attr_timeout(ss_node_at(fs, entry->ino));
+    entry->attr_timeout = ss_attr_timeout(fs, ss_node_at(fs, entry->ino), &entry->attr);
+    entry->entry_timeout = name_timeout(fs, ss_node_index(parent), name);
     return 0;
 }
 
@@ -195,7 +206,7 @@ bool ss_join_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, b
 }
 
 /* Makes sure that the family of tid has a save of name that can be opened for writing, so that the kernel's second walk
- * (after -ESTALE) finds it. own: see ss_redirect. */
+ * (after -ESTALE) finds it. own: see redirect. */
 static int announce(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content, int own)
 {
     uint32_t index;
@@ -211,7 +222,8 @@ static int announce(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid,
     return r;
 }
 
-int ss_redirect(struct ss_fs *fs, uint32_t dir, const char *name, bool trusts_content, pid_t tid, int own)
+/* own: a descriptor of what the caller had looked up (O_PATH will do), or -1. */
+static int redirect(struct ss_fs *fs, uint32_t dir, const char *name, bool trusts_content, pid_t tid, int own)
 {
     if (tid <= 0) {
         ss_log(LOG_WARNING, "%s: a process out of sight (another pid namespace) may not change an image", name);
@@ -219,6 +231,14 @@ int ss_redirect(struct ss_fs *fs, uint32_t dir, const char *name, bool trusts_co
     }
     int r = announce(fs, dir, name, tid, trusts_content, own);
     return r == 0 || r == -ENOENT ? -ESTALE : r;
+}
+
+int ss_redirect_image(struct ss_fs *fs, struct ss_node *node, bool trusts_content, pid_t tid)
+{
+    struct ss_key key;
+
+    ss_node_copy_key(fs, node, &key);
+    return redirect(fs, key.dir, key.name, trusts_content, tid, node->fd);
 }
 
 int ss_redirect_save(struct ss_fs *fs, struct ss_save *save, bool trusts_content, pid_t tid)
@@ -229,7 +249,7 @@ int ss_redirect_save(struct ss_fs *fs, struct ss_save *save, bool trusts_content
     pthread_mutex_lock(&fs->tables);
     uint32_t dir = ss_save_where(save)->dir;
     pthread_mutex_unlock(&fs->tables);
-    return ss_redirect(fs, dir, target, trusts_content, tid, trusts_content ? -1 : ss_save_data(save));
+    return redirect(fs, dir, target, trusts_content, tid, trusts_content ? -1 : ss_save_data(save));
 }
 
 /* Something that must not be done twice is about to be done to the save's draft, if it has one. */
@@ -432,6 +452,22 @@ static void supersede(struct ss_fs *fs, uint32_t replaced, uint32_t by)
         atomic_store(&ss_save_at(fs, replaced)->superseded, by == SS_NONE ? 0 : ss_save_at(fs, by)->serial);
 }
 
+/* What the names show now was renamed: the kernel goes on with the nodes that it has of it. What it remembers goes
+ * along as well, which must not be to where there is a save. */
+static void rename_nodes(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+                         const char *newname, unsigned flags)
+{
+    uint32_t dir = ss_node_index(parent), newdir = ss_node_index(newparent);
+    struct stat st;
+
+    if (fstatat(ss_dir_fd(fs, newparent), newname, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        ss_node_rename(fs, &st, dir, name, newdir, newname);
+    if ((flags & RENAME_EXCHANGE) && fstatat(ss_dir_fd(fs, parent), name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        ss_node_rename(fs, &st, newdir, newname, dir, name);
+    if (fs->names_cached && (ss_save_is_at(fs, newdir, newname) || ss_save_is_at(fs, dir, name)))
+        ss_notify_names(fs);
+}
+
 static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
                      unsigned flags, pid_t tid)
 {
@@ -447,6 +483,7 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
     if (renamed_before(fs, dir, name, newparent, newname, &renamed)) {
         if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
             replace_own(fs, newparent, newname, tid, renamed);
+        rename_nodes(fs, parent, name, newparent, newname, flags);
         return 0;
     }
     uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
@@ -466,6 +503,8 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
     if (r == 1) {
         ss_slot_note_begun(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
         r = renameat2(dir, name, newdir, newname, flags) < 0 ? -errno : 0;
+        if (r == 0)
+            rename_nodes(fs, parent, name, newparent, newname, flags);
         if (r == 0 && index != SS_NONE)
             follow_image(fs, index, newparent, newname);
     }

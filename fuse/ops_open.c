@@ -9,24 +9,13 @@
 #include "image.h"
 #include "judge.h"
 #include "ops.h"
+#include "passthrough.h"
 #include "settle.h"
 
 /* O_TRUNC changes the file even when it is opened for reading. */
 static bool opens_to_change(int flags)
 {
     return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
-}
-
-/* Whoever empties a file takes its set-id bits away; with O_TRUNC in the open the kernel leaves that to us. */
-static void drop_set_id(int fd)
-{
-    struct stat st;
-
-    if (fstat(fd, &st) < 0)
-        return;
-    mode_t drop = st.st_mode & (S_ISUID | (st.st_mode & S_IXGRP ? S_ISGID : 0));
-    if (drop)
-        fchmod(fd, st.st_mode & 07777 & ~drop);
 }
 
 /* Takes a handle on a save (with references of its own) and truncates if asked. */
@@ -47,7 +36,9 @@ static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_fi
     if (flags & O_TRUNC)
         r = ss_content_truncate(fs, save, ss_handle_at(fs, handle), 0);
     if (r == 0 && (flags & O_TRUNC) && uid != 0)
-        drop_set_id(ss_save_data(save));
+        ss_content_drop_set_id(save);
+    if (r == 0)
+        ss_passthrough_open_save(fs, save, fi);
     if (r < 0) {
         ss_judge_release(fs, index, ss_handle_at(fs, handle));
         ss_handle_give(fs, handle);
@@ -97,7 +88,8 @@ static int do_create(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const 
     if (!ss_may_be_replaced(dir, -1))
         return -EPERM;
     /* The kernel asks for a creation after a lookup that found nothing. An image that others have published since does
-     * not matter, this save began before; one of the family's own is gone on with, on a second walk (see ss_redirect).
+     * not matter, this save began before; one of the family's own is gone on with, on a second walk (see
+     * ss_redirect_image).
      */
     pid_t tid = fuse_req_ctx(req)->pid;
     if (fi->flags & O_EXCL)
@@ -149,11 +141,14 @@ static int open_image(struct ss_fs *fs, struct ss_node *node, uint32_t index, st
         return r < 0 ? r : -ENFILE;
     }
     struct ss_stamp now = ss_stamp_of(&st);
+    fi->fh = ss_handle_fh(fs, handle);
+    fi->noflush = 1; /* how an image is closed is no matter */
+    if (ss_passthrough_open_image(fs, node, ss_handle_at(fs, fi->fh), fi))
+        return 0;
     pthread_mutex_lock(&fs->tables);
     fi->keep_cache = ss_stamp_equal(&node->cached, &now);
     node->cached = now;
     pthread_mutex_unlock(&fs->tables);
-    fi->fh = ss_handle_fh(fs, handle);
     return 0;
 }
 
@@ -167,7 +162,7 @@ static int do_open(struct ss_fs *fs, fuse_ino_t ino, struct fuse_file_info *fi, 
     if (node->kind == SS_NODE_PLAIN)
         return -EPERM; /* the kernel opens special files itself */
     if (node->kind == SS_NODE_IMAGE && opens_to_change(fi->flags))
-        return ss_redirect(fs, node->dir, node->name, !(fi->flags & O_TRUNC), tid, node->fd);
+        return ss_redirect_image(fs, node, !(fi->flags & O_TRUNC), tid);
     if (node->kind == SS_NODE_IMAGE)
         return open_image(fs, node, ss_node_index(ino), fi);
 

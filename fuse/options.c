@@ -25,7 +25,11 @@ static const struct fuse_opt table[] = {
     OPTION("--resume=%s", resume, 0),
     OPTION("--takes-over=%s", takes_over, 0),
     OPTION("noresend", no_resend, 1),
+    OPTION("nopassthrough", no_passthrough, 1),
+    OPTION("nodirect", no_direct, 1),
+    OPTION("shared", shared, 1),
     OPTION("digest=%s", digest, 0),
+    OPTION("format=%s", format, 0),
     OPTION("savers=%s", savers, 0),
     OPTION("commit=%s", commit, 0),
     OPTION("settle=%s", settle, 0),
@@ -135,6 +139,10 @@ static int check(const struct ss_options *options)
         fprintf(stderr, "savesealfs: digest=%s: must be full or header\n", options->digest);
         return -EINVAL;
     }
+    if (options->format && strcmp(options->format, "libvirt") != 0 && strcmp(options->format, "any") != 0) {
+        fprintf(stderr, "savesealfs: format=%s: must be any or libvirt\n", options->format);
+        return -EINVAL;
+    }
     return check_commit(options);
 }
 
@@ -150,6 +158,7 @@ void ss_options_free(struct ss_options *options)
     free(options->backing);
     free(options->mount);
     free(options->digest);
+    free(options->format);
     free(options->savers);
     free(options->resume);
     free(options->takes_over);
@@ -170,12 +179,17 @@ void ss_options_usage(void)
          "    -h, -V                print this help, the version\n"
          "    -o digest=full        seal with a digest of the whole file (default)\n"
          "    -o digest=header      seal with a digest of the header alone\n"
+         "    -o format=any         save anything (default)\n"
+         "    -o format=libvirt     save only images of libvirt, at the speed of the directory itself\n"
          "    -o savers=PATH[:PATH] programs that may see every draft under its public name\n"
          "    -o commit=settle      publish a closed draft when its writers have exited with status 0,\n"
          "                          or live on after a grace time (default)\n"
          "    -o commit=close       publish it at once\n"
          "    -o commit=exit        publish it when its writers have exited with status 0\n"
          "    -o settle=MS          the grace time, in milliseconds (default 20)\n"
+         "    -o nopassthrough      read images through the daemon, as on a kernel before 6.9\n"
+         "    -o shared             BACKING is changed by others as well, or mounted twice: see it at once\n"
+         "    -o nodirect           write drafts as on a kernel before 6.6 (for tests)\n"
          "    -o noresend           after a crash do as on a kernel before 6.9 (for tests)\n"
          "    -o OPTION[,OPTION]    any mount option of FUSE: allow_other, ro, ...\n"
          "\n"

@@ -8,6 +8,7 @@ struct ss_options {
     char *backing; /* as given */
     char *mount;   /* as given */
     char *digest;  /* "full" or "header", NULL: default */
+    char *format;  /* "any" or "libvirt", NULL: default */
     char *commit;  /* "close", "settle" or "exit", NULL: default */
     char *settle;  /* milliseconds, NULL: default */
     char *savers;  /* PATH[:PATH...], NULL: none */
@@ -17,6 +18,9 @@ struct ss_options {
     int version;
     int read_only;
     int no_resend;
+    int no_passthrough;
+    int no_direct;
+    int shared;
     int upgrade;      /* backing is the mount */
     char *resume;     /* descriptor of the tables, NULL: a new mount */
     char *takes_over; /* layout that is asked about, NULL: not */

@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include "content.h"
+#include "verdict.h"
 #include "core/seal.h"
+
+#define SHORT ((uint64_t)256 << 10) /* digested faster than a thread is started */
 
 struct sync_job {
     struct ss_save *save;
@@ -30,7 +33,7 @@ static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, uint64_t size
     struct sync_job job = {.save = save};
     pthread_t thread;
 
-    bool threaded = pthread_create(&thread, NULL, run_sync, &job) == 0;
+    bool threaded = size > SHORT && pthread_create(&thread, NULL, run_sync, &job) == 0;
     int r = ss_seal_make(atomic_load(&save->draft), size, fs->digest_full, save->record.writer, NULL, seal);
     if (threaded)
         pthread_join(thread, NULL);
@@ -97,6 +100,26 @@ static int seal_draft(struct ss_fs *fs, struct ss_save *save, uint64_t size, con
     return r < 0 ? r : sync_commitment(fs, save);
 }
 
+/* The kernel wrote the draft by itself, so that we know of no write that failed. What can be seen: whether the disk is
+ * full, and the format's own mark. Returns 0, or -errno with the save spoilt. */
+static int check_unseen(struct ss_fs *fs, struct ss_save *save, enum ss_completion completion)
+{
+    char target[NAME_MAX + 1];
+
+    int r = ss_draft_probe_space(ss_save_place(fs, save, target), atomic_load(&save->draft));
+    pthread_mutex_lock(&save->state);
+    if (r == -ENOSPC || r == -EDQUOT) {
+        ss_verdict_spoil(save, SS_WRITE_FAILED, "the disk is full, so writes may have failed");
+    } else if (completion != SS_COMPLETION_DONE) {
+        ss_verdict_spoil(save, SS_WRITES_UNSEEN, "-o format=libvirt, and this is no save image of libvirt");
+        r = -EINVAL;
+    } else {
+        r = 0;
+    }
+    pthread_mutex_unlock(&save->state);
+    return r;
+}
+
 static int prepare_changed(struct ss_fs *fs, struct ss_save *save, uint64_t changes)
 {
     struct ss_prepared prepared = {.changes = changes};
@@ -109,11 +132,14 @@ static int prepare_changed(struct ss_fs *fs, struct ss_save *save, uint64_t chan
     r = ss_format_probe_fd(fd, (uint64_t)st.st_size, &probe);
     if (r < 0)
         return r;
+    prepared.written = ss_stamp_of_content(&st);
     prepared.completion = probe.completion;
     snprintf(prepared.why, sizeof prepared.why, "%s", probe.why);
     if (st.st_size == 0)
         r = ss_seal_remove(fd); /* an empty file is published unsealed: there is nothing to vouch for */
     else if (probe.completion != SS_COMPLETION_PARTIAL)
+        r = atomic_load(&save->backing) != 0 ? check_unseen(fs, save, probe.completion) : 0;
+    if (r == 0 && st.st_size > 0 && probe.completion != SS_COMPLETION_PARTIAL)
         r = seal_draft(fs, save, (uint64_t)st.st_size, &probe);
     if (r < 0)
         return r;

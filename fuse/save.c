@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "judge.h"
+#include "passthrough.h"
 #include "trim.h"
 
 #define EXPECTED_SECONDS 10 /* how long a redirected open may take to come */
@@ -207,6 +208,7 @@ void ss_save_unref(struct ss_fs *fs, uint32_t index)
 
     if (--save->refs > 0)
         return;
+    ss_passthrough_forget_later(fs, atomic_load(&save->backing)); /* before nobody knows of it */
     atomic_store(&save->in_use, false);
     ss_family_close(&save->family);
     ss_party_close(save);
@@ -380,6 +382,16 @@ uint32_t ss_save_find_settling(struct ss_fs *fs, uint32_t dir, const char *name,
     }
     pthread_mutex_unlock(&fs->tables);
     return index;
+}
+
+bool ss_save_is_at(struct ss_fs *fs, uint32_t dir, const char *name)
+{
+    pthread_mutex_lock(&fs->tables);
+    uint32_t index = *bucket(fs, dir, name);
+    while (index != SS_NONE && !is_at(ss_save_at(fs, index), dir, name))
+        index = ss_save_at(fs, index)->next;
+    pthread_mutex_unlock(&fs->tables);
+    return index != SS_NONE;
 }
 
 uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_name)

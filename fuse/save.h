@@ -45,6 +45,7 @@ enum ss_settle {
 struct ss_prepared {
     _Atomic bool valid; /* written last */
     uint64_t changes;
+    struct ss_stamp written; /* of a draft that the kernel writes by itself: its size and time of change then */
     enum ss_completion completion;
     char why[128]; /* for a PARTIAL completion */
 };
@@ -84,6 +85,9 @@ struct ss_save {
     char draft_name[SS_DRAFT_NAME_SIZE]; /* written before there is a file of it, which is before draft */
     _Atomic int witness; /* the draft opened once more before it was first synced, -1 not yet: see ss_content_fsync */
     _Atomic bool unsure; /* a worker died, perhaps in the middle of a sync: ask the witness */
+
+    _Atomic int32_t backing; /* how the kernel calls the draft, which it then writes by itself; 0: all goes through us.
+                                Set once, before the kernel is told */
 
     pthread_mutex_t preparing; /* one preparation at a time */
 
@@ -153,6 +157,9 @@ uint32_t ss_save_find(struct ss_fs *fs, uint32_t dir, const char *name, pid_t ti
 uint32_t ss_save_find_besides(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, uint32_t besides);
 /* A save of name that settles since `before` (CLOCK_MONOTONIC nanoseconds) or longer, with a reference, or SS_NONE. */
 uint32_t ss_save_find_settling(struct ss_fs *fs, uint32_t dir, const char *name, uint64_t before);
+
+/* Is there a save of name, whoever may see it? Takes tables. */
+bool ss_save_is_at(struct ss_fs *fs, uint32_t dir, const char *name);
 
 /* The save of the draft file `draft_name` in dir, with a reference, or SS_NONE. */
 uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_name);

@@ -50,8 +50,8 @@ static bool idle_name(struct ss_fs *fs, struct ss_node *node, bool scarce, struc
     }
     if (node->kind != SS_NODE_IMAGE || !scarce)
         return false;
-    name->parent = ss_node_id(node->dir);
-    memcpy(name->text, node->name, sizeof name->text);
+    name->parent = ss_node_id(ss_node_key(node)->dir);
+    memcpy(name->text, ss_node_key(node)->name, sizeof name->text);
     return true;
 }
 

@@ -113,13 +113,29 @@ int ss_verdict_unpublishable(struct ss_save *save)
     return lost ? -EIO : 0;
 }
 
+/* With state held: has nothing been changed since it was prepared? Of what the kernel writes by itself only the file
+ * can tell. */
+static bool is_current(const struct ss_save *save)
+{
+    struct stat st;
+
+    if (!save->prepared.valid || save->prepared.changes != atomic_load(&save->changes))
+        return false;
+    if (atomic_load(&save->backing) == 0)
+        return true;
+    if (fstat(atomic_load(&save->draft), &st) < 0)
+        return false;
+    struct ss_stamp now = ss_stamp_of_content(&st);
+    return ss_stamp_equal(&now, &save->prepared.written);
+}
+
 enum ss_finding ss_verdict_of(struct ss_save *save, char detail[SS_DETAIL_MAX], bool *stale)
 {
     pthread_mutex_lock(&save->state);
     enum ss_finding finding = save->verdict;
     const struct ss_failure *failure = ss_failures_first(ss_save_failures(save));
     const struct ss_prepared *prepared = &save->prepared;
-    bool current = prepared->valid && prepared->changes == atomic_load(&save->changes);
+    bool current = is_current(save);
 
     snprintf(detail, SS_DETAIL_MAX, "%s", save->detail);
     if (finding == SS_WRITER_VANISHED && current && prepared->completion == SS_COMPLETION_DONE)

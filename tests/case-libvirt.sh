@@ -5,6 +5,7 @@
 #   SAVESEALFS      the daemon, or "none": a plain directory instead. It keeps none of the promises, so every check of one
 #                   must then fail, which shows that it can; anything else is checked as usual.
 #   SAVESEALFS_RUN  optional command to run the daemon under, such as "setarch -R"
+#   MOUNT_OPTIONS   optional, for -o
 #   SAVESEAL        the tool
 #   TEST_BIN_DIR    where the built test programs are
 #   CASE_PHASES     optional: only these (the names of the functions phase_*); each stands alone
@@ -90,7 +91,8 @@ fs_start() { # BACKING MOUNT LOG [PREFIX...]
         mount --bind "$backing" "$mount"
         return
     fi
-    "$@" "${runner[@]}" "$SAVESEALFS" -f "$backing" "$mount" >"$log" 2>&1 &
+    # shellcheck disable=SC2086  # words
+    "$@" "${runner[@]}" "$SAVESEALFS" -f ${MOUNT_OPTIONS:+-o "$MOUNT_OPTIONS"} "$backing" "$mount" >"$log" 2>&1 &
     FS_PID=$!
     vm_wait 20 mountpoint -q "$mount" || { show "$log"; return 1; }
 }

@@ -199,8 +199,21 @@ reserved_names() {
     rm "$back/$hidden"
 }
 
-# P7
+# P7. What the kernel remembers of an image it may show for a second, unless the mount is told that others change the directory.
 other_ways() {
+    echo one >"$mnt/remembered"
+    check "an image that was looked at" wait_until 5 intact "$mnt/remembered"
+    echo another >"$back/new" && mv "$back/new" "$back/remembered"
+    check "replaced in the backing directory: that shows soon" wait_until 5 grep -q another "$mnt/remembered"
+    rm "$back/remembered"
+    check "removed there: that shows soon" wait_until 5 test ! -e "$mnt/remembered"
+    stop_daemon || not_ok "the daemon did not end with status 0"
+    start_daemon -o dev,suid,shared
+    shared_directory
+    stop_daemon || not_ok "the daemon did not end with status 0"
+    start_daemon -o dev,suid
+}
+shared_directory() {
     mkdir "$back/deep"
     echo "from elsewhere" >"$back/deep/foreign"
     equal "a file made in the backing directory is shown as it is" "$(cat "$mnt/deep/foreign")" "from elsewhere"

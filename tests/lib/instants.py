@@ -430,8 +430,9 @@ class Suite:
 
     def try_to_start(self):
         prefix = os.environ.get("SAVESEALFS_RUN", "").split()
+        options = os.environ.get("MOUNT_OPTIONS", "").split()
         log = os.open(f"{self.work}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self.daemon = subprocess.Popen([*prefix, os.environ["SAVESEALFS"], "-f", "-o", f"commit={self.rule}", self.back, self.mount], stderr=log)
+        self.daemon = subprocess.Popen([*prefix, os.environ["SAVESEALFS"], "-f", "-o", ",".join([f"commit={self.rule}", *options]), self.back, self.mount], stderr=log)
         os.close(log)
         with open(f"{self.work}/daemon", "w", encoding="ascii") as file:
             file.write(str(self.daemon.pid))

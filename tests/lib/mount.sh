@@ -4,6 +4,7 @@
 #
 #   SAVESEALFS      the daemon               SAVESEAL       the tool
 #   TEST_BIN_DIR    helper programs          SAVESEALFS_RUN prefix for the daemon (for example "setarch -R")
+#   MOUNT_OPTIONS   options for every mount of start_daemon, as for -o
 #   SAVESEAL_MUST_RUN=1  a case may not skip ROUNDS_PERCENT  how much of the long loops to run (default 100)
 #
 # In $work: back (the backing directory), mnt (the mount), log (the daemon's messages).
@@ -73,7 +74,7 @@ mounted() { grep -q " $1 fuse.savesealfs " /proc/self/mountinfo || grep -q " $1 
 # start_daemon [OPTION...]: mounts $back on $mnt and waits until it works.
 start_daemon() {
     # shellcheck disable=SC2086  # the prefix is words
-    ${SAVESEALFS_RUN:-} "$SAVESEALFS" -f "$@" "$back" "$mnt" 2>>"$log" &
+    ${SAVESEALFS_RUN:-} "$SAVESEALFS" -f ${MOUNT_OPTIONS:+-o "$MOUNT_OPTIONS"} "$@" "$back" "$mnt" 2>>"$log" &
     daemon=$!
     wait_until 20 mounted "$mnt" || {
         cat "$log"

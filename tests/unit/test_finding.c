@@ -22,6 +22,7 @@ static const struct {
     {"writer-exited", SS_WRITER_EXITED, SS_CLASS_DAMAGED},
     {"writer-vanished", SS_WRITER_VANISHED, SS_CLASS_DAMAGED},
     {"write-failed", SS_WRITE_FAILED, SS_CLASS_DAMAGED},
+    {"writes-unseen", SS_WRITES_UNSEEN, SS_CLASS_UNKNOWN},
     {"sync-failed", SS_SYNC_FAILED, SS_CLASS_DAMAGED},
     {"format-incomplete", SS_FORMAT_INCOMPLETE, SS_CLASS_DAMAGED},
     {"name-taken", SS_NAME_TAKEN, SS_CLASS_DAMAGED},
