@@ -16,7 +16,9 @@ check:
 	scripts/install-packages test
 	scripts/check plain modes asan tsan lint
 
-bench: all
+bench:
+	scripts/install-packages bench
+	$(MAKE) all
 	meson test -C $(BUILD) --benchmark --verbose
 
 install: all

@@ -358,6 +358,8 @@ static int hash_unit(const struct run *run, struct hasher *hasher, unsigned char
     int err = read_exactly(run->fd, buf, len, unit * UNIT_SIZE);
     if (err < 0)
         return err;
+    if (run->how->drops)
+        posix_fadvise(run->fd, (off_t)(unit * UNIT_SIZE), (off_t)len, POSIX_FADV_DONTNEED);
     memset(buf + len, 0, blocks * BLOCK_SIZE - len);
     for (size_t i = 0; err == 0 && i < blocks; i++) {
         const unsigned char *data = buf + i * BLOCK_SIZE;

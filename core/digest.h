@@ -26,6 +26,7 @@ int ss_digest_head(int fd, uint64_t len, struct ss_sha256 *digest);
 
 /* How a long digest is run. All zero is the default. */
 struct ss_digest_run {
+    bool drops;       /* what was read is not to stay in the page cache */
     unsigned threads; /* 0: one per core that this process may use; at most 64 are used */
 
     /* Called about every 64 MiB, one call at a time but from any of the threads, with the bytes done so far, which

@@ -12,9 +12,7 @@ int ss_content_create(struct ss_fs *fs, struct ss_save *save, const struct fuse_
 ssize_t ss_content_write(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, bool page_cache,
                          const void *buf, size_t size, off_t off);
 
-/* Another than root changes it: set-id bits go. With O_TRUNC in an open, and for direct I/O, the kernel leaves that to
- * us.
- */
+/* Another than root changes it: set-id bits go. The kernel leaves that to us (FUSE_HANDLE_KILLPRIV_V2). */
 void ss_content_drop_set_id(struct ss_save *save);
 
 /* May be called with busy claimed. */

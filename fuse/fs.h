@@ -152,10 +152,11 @@ struct ss_fs {
     _Atomic bool settle_stopping;
     _Atomic uint32_t settling_count; /* changes under tables; a look without it spares others the lock */
 
-    bool names_cached;         /* the kernel may remember those that have no save. Set when INIT comes */
-    bool direct_io;            /* drafts bypass the kernel's page cache. Set when INIT comes, before any open */
-    _Atomic bool passthrough;  /* the kernel can read images by itself, as far as is known */
-    _Atomic bool any_unwanted; /* in shared->unwanted_backings */
+    _Atomic uint64_t save_changes; /* counts how often a save got a name or lost it; changes under tables */
+    bool names_cached;             /* the kernel may remember those that have no save. Set when INIT comes */
+    bool direct_io;                /* drafts bypass the kernel's page cache. Set when INIT comes, before any open */
+    _Atomic bool passthrough;      /* the kernel can read images by itself, as far as is known */
+    _Atomic bool any_unwanted;     /* in shared->unwanted_backings */
 
     _Atomic bool trim_wanted; /* see trim.h */
     bool resending;           /* requests of the last worker may still come again. Guarded by the receive lock. */

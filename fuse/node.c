@@ -98,6 +98,17 @@ static uint32_t insert(struct ss_fs *fs, int fd, const struct stat *st, uint32_t
     return index;
 }
 
+bool ss_node_lookup_known(struct ss_fs *fs, const struct stat *st, uint32_t dir, const char *name, uint32_t *index)
+{
+    pthread_mutex_lock(&fs->tables);
+    uint32_t found = find(fs, st, dir, name);
+    if (found != SS_NONE)
+        ss_node_count_lookup(fs, found);
+    pthread_mutex_unlock(&fs->tables);
+    *index = found;
+    return found != SS_NONE;
+}
+
 int ss_node_lookup(struct ss_fs *fs, int fd, const struct stat *st, uint32_t dir, const char *name, uint32_t *index)
 {
     pthread_mutex_lock(&fs->tables);

@@ -80,6 +80,10 @@ uint32_t ss_node_index(uint64_t id);
  * table is full. */
 int ss_node_lookup(struct ss_fs *fs, int fd, const struct stat *st, uint32_t dir, const char *name, uint32_t *index);
 
+/* The same for a file that is known already; false when it is not. No descriptor is needed: the node pins the file, so
+ * no other one can have its number. */
+bool ss_node_lookup_known(struct ss_fs *fs, const struct stat *st, uint32_t dir, const char *name, uint32_t *index);
+
 /* The key that is in force, with tables held; a copy of it, without. */
 static inline const struct ss_key *ss_node_key(const struct ss_node *node)
 {

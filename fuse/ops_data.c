@@ -43,7 +43,7 @@ void ss_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, o
     (void)ino;
     if (save)
         n = ss_content_write(fs, save, handle, fuse_req_ctx(req)->pid, fi->writepage, buf, size, off);
-    if (n > 0 && fs->direct_io && fuse_req_ctx(req)->uid != 0)
+    if (n > 0 && fuse_req_ctx(req)->uid != 0)
         ss_content_drop_set_id(save);
     if (n < 0)
         fuse_reply_err(req, (int)-n);

@@ -42,10 +42,12 @@ double ss_attr_timeout(const struct ss_fs *fs, const struct ss_node *node, const
 
 /* For the kernel, a name is what it looked up last; so while there is a save of it each walk must ask. A save begins
  * with a walk that the kernel makes anew (see ss_redirect_image), or with a name that is not there, and what is not
- * there is never remembered; so what was answered just before it begins does no harm. */
-static double name_timeout(struct ss_fs *fs, uint32_t dir, const char *name)
+ * there is never remembered; so what was answered just before it begins does no harm. before: fs.save_changes from
+ * before the name was looked at, for a save may have been published since. */
+static double name_timeout(struct ss_fs *fs, uint32_t dir, const char *name, uint64_t before)
 {
-    return !fs->names_cached || ss_save_is_at(fs, dir, name) ? 0.0 : SS_IMAGE_TIMEOUT;
+    bool unchanged = fs->names_cached && !ss_save_is_at(fs, dir, name) && atomic_load(&fs->save_changes) == before;
+    return unchanged ? SS_IMAGE_TIMEOUT : 0.0;
 }
 
 int ss_save_entry(struct ss_fs *fs, uint32_t index, bool must_be_linked, struct fuse_entry_param *entry)
@@ -65,25 +67,35 @@ int ss_save_entry(struct ss_fs *fs, uint32_t index, bool must_be_linked, struct 
     return ok ? 0 : -ENOENT;
 }
 
+/* Of a file that was not known, *st may be another one's by now, and is written again. */
+static int lookup_new(struct ss_fs *fs, int dir, fuse_ino_t parent, const char *name, struct stat *st, uint32_t *index)
+{
+    SS_AUTO_CLOSE int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0 || fstatat(fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    return ss_node_lookup(fs, ss_steal_fd(&fd), st, ss_node_index(parent), name, index);
+}
+
 static int lookup_image(struct ss_fs *fs, fuse_ino_t parent, const char *name, struct fuse_entry_param *entry)
 {
+    uint64_t before = atomic_load(&fs->save_changes);
     uint32_t index;
 
     *entry = (struct fuse_entry_param){0};
     int dir = ss_dir_fd(fs, parent);
     if (dir < 0)
         return dir;
-    SS_AUTO_CLOSE int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
+    if (fstatat(dir, name, &entry->attr, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    if (fstatat(fd, "", &entry->attr, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
-        return -errno;
-    int r = ss_node_lookup(fs, ss_steal_fd(&fd), &entry->attr, ss_node_index(parent), name, &index);
-    if (r < 0)
-        return r;
+    if (!ss_node_lookup_known(fs, &entry->attr, ss_node_index(parent), name, &index)) {
+        int r = lookup_new(fs, dir, parent, name, &entry->attr, &index);
+        if (r < 0)
+            return r;
+    }
     entry->ino = ss_node_id(index);
     entry->attr_timeout = ss_attr_timeout(fs, ss_node_at(fs, entry->ino), &entry->attr);
-    entry->entry_timeout = name_timeout(fs, ss_node_index(parent), name);
+    entry->entry_timeout = name_timeout(fs, ss_node_index(parent), name, before);
     return 0;
 }
 

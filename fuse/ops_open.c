@@ -37,6 +37,8 @@ static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_fi
         r = ss_content_truncate(fs, save, ss_handle_at(fs, handle), 0);
     if (r == 0 && (flags & O_TRUNC) && uid != 0)
         ss_content_drop_set_id(save);
+    if (flags & O_DIRECT)
+        atomic_store(&save->unbuffered, true);
     if (r == 0)
         ss_passthrough_open_save(fs, save, fi);
     if (r < 0) {

@@ -7,7 +7,9 @@
 
 #include "log.h"
 
-/* Linux 6.9, include/uapi/linux/fuse.h; older headers lack them. In the second word of INIT's flags: */
+/* Linux 6.9, include/uapi/linux/fuse.h; older headers lack them. In the first word of INIT's flags: */
+#define KILLPRIV_FLAG (UINT32_C(1) << 28) /* FUSE_HANDLE_KILLPRIV_V2, 5.11 */
+/* And in the second: */
 #define PASSTHROUGH_FLAG2 (UINT32_C(1) << 5) /* FUSE_PASSTHROUGH */
 #define DIRECT_MMAP_FLAG2 (UINT32_C(1) << 4) /* FUSE_DIRECT_IO_ALLOW_MMAP, 6.6 */
 #define PASSTHROUGH_OPEN (UINT32_C(1) << 7)  /* FOPEN_PASSTHROUGH */
@@ -27,8 +29,10 @@ struct backing_map {
 
 #ifdef SS_FUSE_KNOWS_PASSTHROUGH
 
-static void ask(struct fuse_conn_info *conn, uint32_t flags2)
+static void ask(struct fuse_conn_info *conn, uint32_t flags, uint32_t flags2)
 {
+    if (flags & KILLPRIV_FLAG)
+        fuse_set_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
     if (flags2 & PASSTHROUGH_FLAG2) {
         fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
         conn->max_backing_stack_depth = 1;
@@ -58,14 +62,15 @@ static void set_parallel(struct fuse_file_info *fi)
 
 /* What the answer that the calling thread is about to give needs besides. */
 static _Thread_local struct {
-    uint32_t flags2; /* INIT */
+    uint32_t flags, flags2; /* INIT */
     uint32_t open_flags;
     int32_t backing;
 } missing;
 
-static void ask(struct fuse_conn_info *conn, uint32_t flags2)
+static void ask(struct fuse_conn_info *conn, uint32_t flags, uint32_t flags2)
 {
     (void)conn;
+    missing.flags = flags;
     missing.flags2 = flags2;
 }
 
@@ -86,7 +91,7 @@ static void complete_init(struct fuse_init_out *out)
 {
     const uint32_t depth = 1; /* the word behind flags2, max_stack_depth: the backing file system stands on no other */
 
-    out->flags |= FUSE_INIT_EXT;
+    out->flags |= FUSE_INIT_EXT | missing.flags;
     out->flags2 |= missing.flags2;
     if (missing.flags2 & PASSTHROUGH_FLAG2)
         memcpy((char *)&out->flags2 + sizeof out->flags2, &depth, sizeof depth);
@@ -112,7 +117,7 @@ static void *tail(const struct iovec *iov, int count, size_t size)
 void ss_passthrough_complete(struct ss_fs *fs, const struct iovec *iov, int count)
 {
     (void)fs;
-    if (missing.flags2) {
+    if (missing.flags || missing.flags2) {
         struct fuse_init_out *init = tail(iov, count, sizeof *init);
         if (init)
             complete_init(init);
@@ -140,7 +145,8 @@ void ss_passthrough_init(struct ss_fs *fs, struct fuse_conn_info *conn)
     if (!fs->passthrough && !fs->no_passthrough && !fs->resumed)
         ss_log(LOG_INFO, "%s: the kernel can not read images by itself: %s", fs->mount,
                fs->privileged ? "it is older than Linux 6.9" : "savesealfs is not root");
-    ask(conn, offered);
+    /* Else the kernel asks for the file's capabilities before each write that it does by itself. */
+    ask(conn, extended ? init->flags & KILLPRIV_FLAG : 0, offered);
 }
 
 /* ---- backing ids ---- */

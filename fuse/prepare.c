@@ -1,6 +1,7 @@
 #include "prepare.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,10 +32,11 @@ static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, uint64_t size
                            struct ss_seal *seal)
 {
     struct sync_job job = {.save = save};
+    struct ss_digest_run how = {.drops = atomic_load(&save->unbuffered)};
     pthread_t thread;
 
     bool threaded = size > SHORT && pthread_create(&thread, NULL, run_sync, &job) == 0;
-    int r = ss_seal_make(atomic_load(&save->draft), size, fs->digest_full, save->record.writer, NULL, seal);
+    int r = ss_seal_make(atomic_load(&save->draft), size, fs->digest_full, save->record.writer, &how, seal);
     if (threaded)
         pthread_join(thread, NULL);
     else
@@ -97,6 +99,8 @@ static int seal_draft(struct ss_fs *fs, struct ss_save *save, uint64_t size, con
     if (r < 0)
         return r;
     r = ss_content_fsync(save, false); /* the attributes */
+    if (atomic_load(&save->unbuffered))
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     return r < 0 ? r : sync_commitment(fs, save);
 }
 
@@ -106,6 +110,7 @@ static int check_unseen(struct ss_fs *fs, struct ss_save *save, enum ss_completi
 {
     char target[NAME_MAX + 1];
 
+    ss_content_drop_set_id(save); /* nor who wrote */
     int r = ss_draft_probe_space(ss_save_place(fs, save, target), atomic_load(&save->draft));
     pthread_mutex_lock(&save->state);
     if (r == -ENOSPC || r == -EDQUOT) {

@@ -61,6 +61,7 @@ static void link_name(struct ss_fs *fs, uint32_t index)
 
     save->next = *head;
     *head = index;
+    atomic_fetch_add(&fs->save_changes, 1);
 }
 
 static void unlink_name(struct ss_fs *fs, uint32_t index)
@@ -71,6 +72,7 @@ static void unlink_name(struct ss_fs *fs, uint32_t index)
     while (*link != index)
         link = &ss_save_at(fs, *link)->next;
     *link = save->next;
+    atomic_fetch_add(&fs->save_changes, 1);
 }
 
 static void init_locks(struct ss_save *save)

@@ -91,6 +91,7 @@ struct ss_save {
 
     pthread_mutex_t preparing; /* one preparation at a time */
 
+    _Atomic bool unbuffered;  /* opened with O_DIRECT: is not to stay in the page cache */
     _Atomic uint64_t changes; /* counts completed changes of content */
 
     pthread_mutex_t state;

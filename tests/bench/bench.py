@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+"""bench.py OUT_DIR [ROW...]: how fast a save directory is, as a ratio to the same directory without Saveseal and to bindfs
+over it. Writes OUT_DIR/bench.json and OUT_DIR/bench.svg, and prints a table.
+
+In each round every contender does the same once, one after the other, and each is compared with the native directory of
+that round: these ratios (more is faster) are what counts, by their median. Needs root. ROUNDS: default 5; SIZE: MiB of
+the big files, default 512. BUILD, IO: where the programs are."""
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = os.environ["BUILD"]
+IO = os.environ["IO"]
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
+SIZE = int(os.environ.get("SIZE", "512"))
+DAEMON = os.path.join(BUILD, "fuse", "savesealfs")
+TOOL = os.path.join(BUILD, "tools", "saveseal")
+
+
+def run(*command):
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def phases(*arguments):
+    return [float(word) for word in run(IO, *map(str, arguments)).split()]
+
+
+def timed(*command):
+    begin = time.monotonic()
+    run(*command)
+    return time.monotonic() - begin
+
+
+def drop_caches():
+    os.sync()
+    with open("/proc/sys/vm/drop_caches", "w") as file:
+        file.write("3")
+
+
+class Place:
+    """A directory, and what is mounted over it."""
+
+    def __init__(self, kind, root, name, options=()):
+        self.name = name
+        self.back = os.path.join(root, name)
+        self.dir = self.back
+        self.daemon = None
+        os.mkdir(self.back)
+        if kind == "native":
+            return
+        self.dir += ".mnt"
+        os.mkdir(self.dir)
+        command = {"bindfs": ["bindfs", "-f", self.back, self.dir],
+                   "saveseal": [DAEMON, "-f", *options, self.back, self.dir]}[kind]
+        self.daemon = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            if os.path.ismount(self.dir):
+                return
+            time.sleep(0.05)
+        raise SystemExit("bench: %s did not mount" % name)
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def close(self):
+        if self.daemon:
+            subprocess.run(["umount", self.dir], check=False)
+            self.daemon.wait(timeout=60)
+
+
+class Store:
+    """A tmpfs, or a directory on disk, with all contenders."""
+
+    SAVESEAL = {"saveseal": [], "header": ["-o", "digest=header"], "libvirt": ["-o", "format=libvirt"],
+                "libvirt+header": ["-o", "format=libvirt,digest=header"]}
+
+    def __init__(self, kind):
+        self.root = tempfile.mkdtemp(prefix="saveseal-bench.", dir=os.environ.get("TMPDIR", "/var/tmp"))
+        self.mounted = kind == "tmpfs"
+        if self.mounted:
+            run("mount", "-t", "tmpfs", "-o", "size=80%", "none", self.root)
+        self.places = {}
+
+    def place(self, name):
+        if name not in self.places:
+            kind = name if name in ("native", "bindfs") else "saveseal"
+            self.places[name] = Place(kind, self.root, name, self.SAVESEAL.get(name, ()))
+        return self.places[name]
+
+    def close(self):
+        for place in self.places.values():
+            place.close()
+        if self.mounted:
+            run("umount", self.root)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+# --- what is measured: each takes a place and returns seconds ---
+
+
+def write(block, *words, phase=0):
+    """phase 0: the writing alone; None: until it is closed."""
+    def measure(place):
+        path = place.path("written")
+        took = phases("write", path, SIZE, block, *words)
+        os.unlink(path)
+        return sum(took) if phase is None else took[phase]
+    return measure
+
+
+def prepared(place):
+    path = place.path("image")
+    if not os.path.exists(path):
+        phases("write", path, SIZE, 1024, "fsync")
+    return path
+
+
+def read(block, *words, cold=False):
+    def measure(place):
+        path = prepared(place)
+        if cold:
+            drop_caches()
+        else:
+            phases("read", path, 1024)
+        return phases("read", path, block, *words)[0]
+    return measure
+
+
+def look(what):
+    def measure(place):
+        if not os.path.exists(place.path("looked")):
+            os.mkdir(place.path("looked"))
+            for i in range(500):
+                with open(place.path("looked/image.%d" % i), "wb") as file:
+                    file.write(b"x" * 5000)
+            time.sleep(1)
+        return phases(what, place.path("looked"), 500, 20)[0]
+    return measure
+
+
+def small(place):
+    directory = place.path("small")
+    os.mkdir(directory)
+    took = phases("small", directory, 1000)[0]
+    shutil.rmtree(directory)
+    return took
+
+
+def listing(place):
+    directory = os.path.join(place.back, "many")
+    if not os.path.exists(directory):
+        os.mkdir(directory)
+        for i in range(100000):
+            os.close(os.open("%s/image.%d" % (directory, i), os.O_WRONLY | os.O_CREAT, 0o600))
+    return phases("list", place.path("many"))[0]
+
+
+ALL = ["native", "bindfs", "saveseal"]
+ROWS = [
+    # name, store, contenders, measure
+    ("write 64 KiB, tmpfs", "tmpfs", ALL + ["libvirt"], write(64)),
+    ("write 1 MiB, tmpfs", "tmpfs", ALL + ["libvirt"], write(1024)),
+    ("write 1 MiB, 4 writers, tmpfs", "tmpfs", ALL + ["libvirt"], write(1024, "writers=4")),
+    ("read 1 MiB warm, tmpfs", "tmpfs", ALL, read(1024)),
+    ("read 32 KiB warm, tmpfs", "tmpfs", ALL, read(32)),
+    ("open, read, close", "tmpfs", ALL, look("open")),
+    ("stat", "tmpfs", ALL, look("stat")),
+    ("1,000 files of 4 KiB, tmpfs", "tmpfs", ALL, small),
+    ("list 100,000 files", "tmpfs", ALL, listing),
+    ("write 1 MiB and fsync, disk", "disk", ALL + ["libvirt"], write(1024, "fsync", phase=None)),
+    ("the same, header digest", "disk", ["native", "bindfs", "header", "libvirt+header"], write(1024, "fsync", phase=None)),
+    ("write 1 MiB O_DIRECT and fsync, disk", "disk", ALL + ["libvirt"], write(1024, "direct", "fsync", phase=None)),
+    ("read 1 MiB cold, disk", "disk", ALL, read(1024, cold=True)),
+]
+
+
+def verify_rows(store):
+    """GB/s of what checks a whole file, in the native directory."""
+    path = prepared(store.place("saveseal"))
+    back = os.path.join(store.place("saveseal").back, "image")
+    programs = {"saveseal verify": [TOOL, "verify", path], "sha256sum": ["sha256sum", back]}
+    if shutil.which("fsverity"):
+        programs["fsverity digest"] = ["fsverity", "digest", back]
+    rounds = {name: [] for name in programs}
+    for _ in range(ROUNDS):
+        for name, command in programs.items():
+            rounds[name].append(timed(*command))
+    return rounds
+
+
+def virsh_rows():
+    """virsh save and restore, by a script of its own: it needs namespaces."""
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "virsh.sh")
+    lines = run(script, str(ROUNDS)).split("\n")
+    saves, restores = {}, {}
+    for name, saved, restored in (line.split() for line in lines if line):
+        saves.setdefault(name, []).append(float(saved))
+        restores.setdefault(name, []).append(float(restored))
+    return saves, restores
+
+
+def measure_row(store, contenders, measure):
+    seconds = {name: [] for name in contenders}
+    for name in contenders:
+        measure(store.place(name))  # not counted
+    for _ in range(ROUNDS):
+        for name in contenders:
+            seconds[name].append(measure(store.place(name)))
+    return seconds
+
+
+def summary(seconds, base):
+    result = {}
+    for name, times in seconds.items():
+        ratios = [b / t for b, t in zip(seconds[base], times)]
+        result[name] = {"seconds": [round(t, 6) for t in times], "ratio": round(statistics.median(ratios), 3),
+                        "min": round(min(ratios), 3), "max": round(max(ratios), 3)}
+    return result
+
+
+# --- output ---
+
+COLOURS = {"native": "#999999", "bindfs": "#d08a3c", "saveseal": "#2b6cb0", "header": "#63a4dd", "libvirt": "#2f855a",
+           "libvirt+header": "#68b984", "sha256sum": "#999999", "saveseal verify": "#2b6cb0", "fsverity digest": "#d08a3c"}
+
+
+def svg(rows):
+    """Bars: the ratio to native, more is faster."""
+    height, bar, scale, left = 0, 14, 300.0, 270
+    parts = []
+    for row in rows:
+        parts.append('<text x="%d" y="%d" text-anchor="end">%s</text>' % (left - 10, height + 26, row["name"]))
+        for name, result in row["results"].items():
+            if name in ("native", "sha256sum"):
+                continue
+            width = min(result["ratio"], 2.2) * scale
+            parts.append('<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>'
+                         % (left, height + 14, width, bar - 2, COLOURS.get(name, "#000")))
+            parts.append('<text x="%.1f" y="%d">%s %.2f</text>' % (left + width + 5, height + 25, name, result["ratio"]))
+            height += bar
+        height += 16
+    line = '<line x1="%d" y1="0" x2="%d" y2="%d" stroke="#444" stroke-dasharray="3 3"/>' % (left + scale, left + scale, height)
+    return ('<svg xmlns="http://www.w3.org/2000/svg" width="1080" height="%d" font-family="sans-serif" font-size="11">'
+            '<rect width="100%%" height="100%%" fill="white"/>%s%s</svg>\n' % (height + 20, line, "".join(parts)))
+
+
+def machine():
+    with open("/proc/cpuinfo") as file:
+        model = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+    return {"date": time.strftime("%Y-%m-%d"), "kernel": platform.release(), "processor": model[0] if model else "?",
+            "processors": len(model), "rounds": ROUNDS, "size_mib": SIZE}
+
+
+def main():
+    out, wanted = sys.argv[1], sys.argv[2:]
+    if os.geteuid() != 0:
+        raise SystemExit("bench: run it as root: it mounts")
+    rows, stores = [], {}
+    try:
+        for name, store, contenders, measure in ROWS:
+            if wanted and not any(word in name for word in wanted):
+                continue
+            if not shutil.which("bindfs"):
+                contenders = [c for c in contenders if c != "bindfs"]
+            if store not in stores:
+                stores[store] = Store(store)
+            add(rows, name, summary(measure_row(stores[store], contenders, measure), "native"))
+        if not wanted or "verify" in wanted:
+            stores.setdefault("tmpfs", None)
+            stores["tmpfs"] = stores["tmpfs"] or Store("tmpfs")
+            add(rows, "verify against sha256sum", summary(verify_rows(stores["tmpfs"]), "sha256sum"))
+        if not wanted or "virsh" in wanted:
+            saves, restores = virsh_rows()
+            add(rows, "virsh save, 1 GiB, disk", summary(saves, "native"))
+            add(rows, "virsh restore, 1 GiB, disk", summary(restores, "native"))
+    finally:
+        for store in stores.values():
+            if store:
+                store.close()
+    os.makedirs(out, exist_ok=True)
+    with open(os.path.join(out, "bench.json"), "w") as file:
+        json.dump({"machine": machine(), "rows": rows}, file, indent=1)
+        file.write("\n")
+    with open(os.path.join(out, "bench.svg"), "w") as file:
+        file.write(svg(rows))
+
+
+def add(rows, name, results):
+    rows.append({"name": name, "results": results})
+    print("%-40s" % name, "  ".join("%s %.2f (%.2f-%.2f) %.3fs" % (n, r["ratio"], r["min"], r["max"],
+                                                                  statistics.median(r["seconds"]))
+                                    for n, r in results.items()), flush=True)
+
+
+main()

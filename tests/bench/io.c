@@ -1,0 +1,214 @@
+/* io WHAT ARGUMENT...: what the benchmark times, without anything around it. Prints seconds, one phase a word.
+ *
+ *   io write FILE MIB BLOCK_KIB [direct] [fsync] [writers=N]   phases: open and write, (f)sync and close
+ *   io read FILE BLOCK_KIB [direct]                            one phase
+ *   io open|stat DIR COUNT ROUNDS                              names image.0 ... ; one phase
+ *   io small DIR COUNT                                         creates COUNT files of 4 KiB; one phase
+ *   io list DIR                                                one phase
+ *
+ * What is written looks like a complete save image of libvirt; it is not compressible and has no zero blocks. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WRITERS_MAX 16
+
+static double now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+__attribute__((noreturn)) static void fail(const char *what)
+{
+    fprintf(stderr, "io: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static bool has(int argc, char **argv, const char *word)
+{
+    for (int i = 0; i < argc; i++)
+        if (strcmp(argv[i], word) == 0)
+            return true;
+    return false;
+}
+
+static unsigned char *make_block(size_t size)
+{
+    uint64_t *block = aligned_alloc(4096, size), state = 0x9e3779b97f4a7c15u;
+
+    if (!block)
+        fail("memory");
+    for (size_t i = 0; i < size / sizeof *block; i++) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        block[i] = state;
+    }
+    return (unsigned char *)block;
+}
+
+/* ---- write ---- */
+
+struct writer {
+    pthread_t thread;
+    int fd;
+    size_t block;
+    off_t from, to;
+};
+
+/* Of a save image whose description is 4000 bytes long: see core/format.c. */
+static void put_header(unsigned char *block)
+{
+    const uint32_t fields[] = {2, 4000, 0, 0, 0};
+
+    memset(block, 0, 92);
+    memcpy(block, "LibvirtQemudSave", 16);
+    memcpy(block + 16, fields, sizeof fields);
+}
+
+static void *write_part(void *context)
+{
+    const struct writer *writer = context;
+    unsigned char *block = make_block(writer->block);
+
+    for (off_t at = writer->from; at < writer->to; at += (off_t)writer->block) {
+        *(off_t *)(void *)block = at; /* no two blocks are equal */
+        if (at == 0)
+            put_header(block);
+        if (pwrite(writer->fd, block, writer->block, at) != (ssize_t)writer->block)
+            fail("write");
+    }
+    free(block);
+    return NULL;
+}
+
+static void write_file(const char *path, off_t size, size_t block, int argc, char **argv)
+{
+    struct writer writers[WRITERS_MAX];
+    unsigned count = 1;
+
+    for (int i = 0; i < argc; i++)
+        sscanf(argv[i], "writers=%u", &count);
+    count = count > WRITERS_MAX ? WRITERS_MAX : count;
+    double begin = now();
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | (has(argc, argv, "direct") ? O_DIRECT : 0), 0600);
+    if (fd < 0)
+        fail(path);
+    if (count > 1 && ftruncate(fd, size) < 0)
+        fail("ftruncate");
+    for (unsigned i = 0; i < count; i++) {
+        off_t part = size / count;
+        writers[i] = (struct writer){.fd = fd, .block = block, .from = part * i, .to = part * (i + 1)};
+        if (count > 1 && pthread_create(&writers[i].thread, NULL, write_part, &writers[i]) != 0)
+            fail("thread");
+    }
+    if (count == 1)
+        write_part(&writers[0]);
+    for (unsigned i = 0; count > 1 && i < count; i++)
+        pthread_join(writers[i].thread, NULL);
+    double written = now();
+    if (has(argc, argv, "fsync") && fsync(fd) < 0)
+        fail("fsync");
+    if (close(fd) < 0)
+        fail("close");
+    printf("%.6f %.6f\n", written - begin, now() - written);
+}
+
+/* ---- everything else ---- */
+
+static void read_file(const char *path, size_t block, int argc, char **argv)
+{
+    unsigned char *buf = make_block(block);
+    ssize_t n;
+
+    double begin = now();
+    int fd = open(path, O_RDONLY | (has(argc, argv, "direct") ? O_DIRECT : 0));
+    if (fd < 0)
+        fail(path);
+    while ((n = read(fd, buf, block)) > 0)
+        continue;
+    if (n < 0 || close(fd) < 0)
+        fail("read");
+    printf("%.6f\n", now() - begin);
+    free(buf);
+}
+
+static void look(const char *dir, int count, int rounds, bool opens)
+{
+    char path[4096], byte;
+    struct stat st;
+
+    double begin = now();
+    for (int round = 0; round < rounds; round++) {
+        for (int i = 0; i < count; i++) {
+            snprintf(path, sizeof path, "%s/image.%d", dir, i);
+            int fd = opens ? open(path, O_RDONLY) : -1;
+            if (opens ? fd < 0 || read(fd, &byte, 1) != 1 || close(fd) < 0 : stat(path, &st) < 0)
+                fail(path);
+        }
+    }
+    printf("%.6f\n", now() - begin);
+}
+
+static void make_small(const char *dir, int count)
+{
+    char path[4096];
+    unsigned char *block = make_block(4096);
+
+    double begin = now();
+    for (int i = 0; i < count; i++) {
+        snprintf(path, sizeof path, "%s/small.%d", dir, i);
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        if (fd < 0 || write(fd, block, 4096) != 4096 || close(fd) < 0)
+            fail(path);
+    }
+    printf("%.6f\n", now() - begin);
+    free(block);
+}
+
+static void list(const char *path)
+{
+    unsigned long names = 0;
+
+    double begin = now();
+    DIR *dir = opendir(path);
+    if (!dir)
+        fail(path);
+    while (readdir(dir))
+        names++;
+    closedir(dir);
+    printf("%.6f %lu\n", now() - begin, names);
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 2 ? argv[1] : "";
+
+    if (strcmp(what, "write") == 0 && argc > 4)
+        write_file(argv[2], (off_t)atol(argv[3]) << 20, (size_t)atol(argv[4]) << 10, argc - 5, argv + 5);
+    else if (strcmp(what, "read") == 0 && argc > 3)
+        read_file(argv[2], (size_t)atol(argv[3]) << 10, argc - 4, argv + 4);
+    else if ((strcmp(what, "open") == 0 || strcmp(what, "stat") == 0) && argc == 5)
+        look(argv[2], atoi(argv[3]), atoi(argv[4]), *what == 'o');
+    else if (strcmp(what, "small") == 0 && argc == 4)
+        make_small(argv[2], atoi(argv[3]));
+    else if (strcmp(what, "list") == 0)
+        list(argv[2]);
+    else {
+        fputs("usage: io write|read|open|stat|small|list ...\n", stderr);
+        return 2;
+    }
+    return 0;
+}

@@ -1,0 +1,232 @@
+#!/bin/bash
+# What the kernel does by itself: reads images, writes drafts of -o format=libvirt, remembers names. And where it can not, or must not.
+# shellcheck disable=SC2016,SC2119,SC2154,SC2317  # commands are for an inner shell; parts are called by name
+# shellcheck source=tests/lib/mount.sh
+. "$(dirname "$0")/lib/mount.sh"
+# shellcheck source=tests/lib/restart.sh
+. "$(dirname "$0")/lib/restart.sh"
+
+python=$(PATH=/usr/bin:/bin command -v python3) || skip "no python3"
+writer=$TEST_BIN_DIR/writer
+modes=,${MOUNT_OPTIONS:-},
+
+by_itself() { # does the kernel?
+    local release
+    IFS=.- read -r -a release < <(uname -r)
+    [ $((release[0] * 100 + release[1])) -ge 609 ] && [[ $modes != *,nopassthrough,* ]]
+}
+serve() { # OPTION...: anew
+    [ -z "$daemon" ] || stop_daemon || not_ok "the daemon did not end with status 0"
+    start_daemon "$@"
+}
+stopped() { # COMMAND...: while nobody serves
+    local status pid
+    pid=$(worker)
+    kill -STOP "$pid"
+    "$@"
+    status=$?
+    kill -CONT "$pid"
+    return "$status"
+}
+state() { entry "$mnt" "$1"; }
+becomes() { check "$1" wait_until 10 test "$(state "$2")" = "$3"; } # TEXT NAME STATE
+sealed() { wait_until 10 "$SAVESEAL" verify "$mnt/$1" >/dev/null 2>&1; }
+new_image() { # NAME: of 3 MB and a little
+    head -c 3000001 /dev/urandom >"$work/$1"
+    cp "$work/$1" "$mnt/$1"
+    sealed "$1"
+}
+
+reading() {
+    new_image one
+    exec 6<"$mnt/one"
+    if by_itself; then
+        check "an open image is read while nobody serves" stopped timeout 5 cmp "$work/one" - <&6
+    else
+        check "an open image is read" cmp "$work/one" - <&6
+    fi
+    exec 6<&- 6<"$mnt/one" 7<"$mnt/one"
+    check "opened twice" cmp "$work/one" - <&7
+    new_image two
+    mv "$mnt/two" "$mnt/one"
+    check "another version: a new open has it" cmp "$work/two" "$mnt/one"
+    check "and who had the old one keeps that" cmp "$work/one" - <&6
+    exec 6<&- 7<&-
+    equal "O_DIRECT" "$(dd if="$mnt/one" iflag=direct bs=64K status=none | cksum)" "$(cksum <"$work/two")"
+    check "mapped, by many at once, with new versions meanwhile" mapped
+    truncate -s 1M "$mnt/one"
+    check "shortened" cmp "$mnt/one" <(head -c 1M "$work/two")
+    kill -KILL "$(worker)"
+    check "and after a worker was killed" cmp "$mnt/one" <(head -c 1M "$work/two")
+    equal "no open failed" "$(grep -c 'open refused' "$log")" 0
+}
+mapped() {
+    "$python" - "$mnt/mapped" <<'END'
+import mmap, os, sys, threading
+path, wrong = sys.argv[1], []
+
+def save(version):
+    with open(path + ".new", "wb") as file:
+        file.write(bytes([version]) * (200000 + version))
+    os.rename(path + ".new", path)
+
+def look():
+    for _ in range(150):
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as image:
+            if len(set(image[:])) != 1 or len(image) != 200000 + image[0] or file.read() != image[:]:
+                wrong.append(len(image))
+
+save(0)
+lookers = [threading.Thread(target=look) for _ in range(4)]
+for looker in lookers: looker.start()
+for version in range(1, 60): save(version)
+for looker in lookers: looker.join()
+sys.exit(len(wrong))
+END
+}
+
+# The name of an image that was renamed is the one that a save of it replaces, also while the kernel remembers it.
+renamed() {
+    echo one >"$mnt/from"
+    sealed from
+    cat "$mnt/from" >/dev/null
+    "$python" -c 'import os, sys
+os.rename(sys.argv[1], sys.argv[2])
+with open(sys.argv[2], "a") as file: file.write("two\n")
+os.truncate(sys.argv[2], 6)' "$mnt/from" "$mnt/to"
+    equal "an image that was just renamed is edited under its new name" "$(cat "$mnt/to")" "$(printf 'one\ntw')"
+    check "and the old name is not there" test ! -e "$mnt/from"
+    "$python" -c 'import ctypes, os, sys
+one, two = sys.argv[1:]
+for path in one, two:
+    with open(path, "w") as file: file.write(path[-1])
+    os.stat(path)
+ctypes.CDLL(None).renameat2(-100, one.encode(), -100, two.encode(), 2)
+for path in one, two:
+    with open(path, "a") as file: file.write("x")' "$mnt/a" "$mnt/b"
+    equal "so are two that were exchanged" "$(cat "$mnt/a") $(cat "$mnt/b")" "bx ax"
+    ln "$mnt/a" "$mnt/c"
+    chmod 640 "$mnt/c"
+    equal "two names of one file show the same" "$(stat -c '%h %a' "$mnt/a")" "2 640"
+}
+
+writing() {
+    head -c 50M /dev/zero >"$work/zeros"
+    "$python" - "$mnt/direct" <<'END'
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_DIRECT)
+block = mmap.mmap(-1, 1 << 20)
+for i in range(40):
+    block[:8] = i.to_bytes(8, "little")
+    os.write(fd, block)
+os.close(fd)
+END
+    check "a save with O_DIRECT" test -s "$mnt/direct"
+    if [ "$(stat -f -c %T "$back")" != tmpfs ]; then
+        check "is not left in the page cache" test "$(fincore -bnro RES "$back/direct")" -lt 1000000
+    fi
+    "$python" - "$mnt/sparse" <<'END'
+import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+os.ftruncate(fd, 1 << 40)
+for i in range(20): os.pwrite(fd, os.urandom(1 << 20), i * (50 << 30))
+os.close(fd)
+END
+    check "a file of 1 TiB that is nearly all hole is sealed" sealed sparse
+    equal "and still takes no more than its data" "$(($(stat -c %b "$back/sparse") < 100000))" 1
+    rm "$mnt/sparse"
+}
+
+# --- -o format=libvirt ---
+
+draft_has() { [ "$(stat -c %s "$back"/.saveseal.* 2>/dev/null)" = "$1" ]; } # BYTES
+go_on() { rm "$work/hold" && wait_until 4 draft_has 204892; }
+
+unseen() {
+    serve -o format=libvirt
+    touch "$work/hold"
+    "$writer" "$mnt/save" create part:4K at:92 write:100K "hold:$work/hold" write:100K close open save:4K close &
+    local pid=$!
+    wait_until 10 draft_has 102492
+    if by_itself; then
+        check "a draft is written while nobody serves" stopped go_on
+    else
+        rm "$work/hold"
+    fi
+    wait "$pid"
+    check "and sealed when its header says that it is complete" sealed save
+    cp "$mnt/save" "$mnt/copy"
+    check "a copy of an image is one as well" sealed copy
+    over_and_over
+    if by_itself; then
+        equal "anything else is refused at close()" "$("$writer" "$mnt/else" create write:100K close)" "close: EINVAL"
+        becomes "and kept" else "draft interrupted writes-unseen -o format=libvirt, and this is no save image of libvirt"
+        "$SAVESEAL" verify "$mnt/save" >/dev/null
+        dd if=/dev/zero of="$mnt/save" bs=100 count=1 seek=10 conv=notrunc status=none
+        check "an edit goes through savesealfs, and is sealed" sealed save
+        full
+    fi
+    serve
+}
+
+# The old version stays until the new one says that it is complete; a writer that dies leaves its draft.
+over_and_over() {
+    cp "$mnt/save" "$work/before"
+    "$writer" "$mnt/save" create part:4K at:92 seed:7 write:50K close kill:9 >/dev/null 2>&1
+    check "a writer that is killed before its image is complete: the old version stays" cmp "$work/before" "$mnt/save"
+    check "and the draft" test "$(state save | grep -c '^draft')" = 1
+    "$writer" "$mnt/save" create part:4K at:92 seed:7 write:50K close open save:4K close
+    check "a new version, as libvirt writes it" sealed save
+    equal "has its size" "$(stat -c %s "$mnt/save")" $((92 + 50 * 1024))
+}
+
+# A copy of a complete image says that it is complete from its first byte on, whatever did not fit.
+full() {
+    stop_daemon
+    mount -t tmpfs -o size=20M none "$back"
+    start_daemon -o format=libvirt
+    "$writer" "$work/big" create save:4K at:92 write:4M
+    truncate -s 40M "$work/big"
+    cp --sparse=never "$work/big" "$mnt/full" 2>/dev/null
+    check "cp to a full disk: nothing is published" test ! -e "$mnt/full"
+    equal "and the draft is kept with its reason" "$(state full | cut -d' ' -f-3)" "draft interrupted write-failed"
+    rm -f "$back"/.saveseal.*
+    dd bs=1M status=none if="$work/big" of="$mnt/full" 2>/dev/null
+    check "dd to a full disk: nothing is published" test ! -e "$mnt/full"
+    check "and the draft is kept" test "$(state full | cut -d' ' -f-2)" = "draft interrupted"
+    stop_daemon
+    umount "$back"
+    start_daemon
+}
+
+# --- where the kernel can not ---
+
+fallback() {
+    by_itself || return 0
+    stop_daemon
+    : >"$log"
+    mkdir "$work"/{lower,upper,work}
+    if mount -t tmpfs none "$work/upper" && mkdir "$work"/upper/{upper,work} &&
+        mount -t overlay -o "lowerdir=$work/lower,upperdir=$work/upper/upper,workdir=$work/upper/work,userxattr" none "$back" 2>/dev/null; then
+        start_daemon
+        new_image one
+        for _ in 1 2 3; do
+            check "a backing directory on an overlay: an image is read" cmp "$work/one" "$mnt/one"
+        done
+        equal "and it is said once that the kernel can not do it" "$(grep -c 'can not read images by itself' "$log")" 1
+        stop_daemon
+        umount "$back"
+    else
+        echo "# no overlay with user xattrs here: left out"
+    fi
+    umount "$work/upper"
+    start_daemon
+}
+
+start_daemon
+for part in reading renamed writing unseen fallback; do
+    [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
+    run_part $part
+done
+check "unmounting ends the daemon with status 0" stop_daemon
+exit $failed
