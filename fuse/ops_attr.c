@@ -41,8 +41,16 @@ void ss_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_attr(req, &st, ss_attr_timeout(fs, node, &st));
 }
 
+static int truncate_as(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, off_t size, uid_t uid)
+{
+    int r = ss_content_truncate(fs, save, handle, size);
+    if (r == 0 && uid != 0)
+        ss_content_drop_set_id(save);
+    return r;
+}
+
 /* A truncation by path, without an open file: a save of its own from beginning to end. */
-static int truncate_save(struct ss_fs *fs, uint32_t index, off_t size, pid_t tid)
+static int truncate_save(struct ss_fs *fs, uint32_t index, off_t size, const struct fuse_ctx *caller)
 {
     struct ss_save *save = ss_save_at(fs, index);
 
@@ -50,10 +58,10 @@ static int truncate_save(struct ss_fs *fs, uint32_t index, off_t size, pid_t tid
     if (taken == SS_NONE)
         return -ENFILE;
     struct ss_handle *handle = ss_handle_at(fs, taken);
-    int r = ss_judge_open(fs, index, tid, true, false);
+    int r = ss_judge_open(fs, index, caller->pid, true, false);
     if (r == 0) {
-        r = ss_content_truncate(fs, save, handle, size);
-        int closed = ss_judge_flush(fs, save, handle, tid);
+        r = truncate_as(fs, save, handle, size, caller->uid);
+        int closed = ss_judge_flush(fs, save, handle, caller->pid);
         if (r == 0 && closed == 0)
             ss_slot_note_begun_to_save(-1, index, save->serial, false);
         ss_judge_release(fs, index, handle);
@@ -76,21 +84,22 @@ static bool truncated_before(struct ss_save *save)
     return published;
 }
 
-static int set_size(struct ss_fs *fs, struct ss_node *node, off_t size, struct fuse_file_info *fi, pid_t tid)
+static int set_size(struct ss_fs *fs, struct ss_node *node, off_t size, struct fuse_file_info *fi,
+                    const struct fuse_ctx *caller)
 {
     struct ss_handle *handle = fi ? ss_handle_at(fs, fi->fh) : NULL;
 
     if (handle && handle->kind == SS_HANDLE_SAVE)
-        return handle->writes ? ss_content_truncate(fs, ss_save_at(fs, handle->save), handle, size) : -EBADF;
+        return handle->writes ? truncate_as(fs, ss_save_at(fs, handle->save), handle, size, caller->uid) : -EBADF;
     if (node->kind == SS_NODE_SAVE && truncated_before(ss_save_at(fs, node->save)))
         return 0;
     if (node->kind == SS_NODE_SAVE) {
-        int r = truncate_save(fs, node->save, size, tid);
-        return r == -ESTALE ? ss_redirect_save(fs, ss_save_at(fs, node->save), size > 0, tid) : r;
+        int r = truncate_save(fs, node->save, size, caller);
+        return r == -ESTALE ? ss_redirect_save(fs, ss_save_at(fs, node->save), size > 0, caller->pid) : r;
     }
     if (node->kind != SS_NODE_IMAGE)
         return -EINVAL;
-    return ss_redirect_image(fs, node, size > 0, tid);
+    return ss_redirect_image(fs, node, size > 0, caller->pid);
 }
 
 static void set_time(struct timespec *time, const struct timespec *value, bool set, bool now)
@@ -136,7 +145,7 @@ void ss_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set
     int r = node ? 0 : -ESTALE;
 
     if (r == 0 && (to_set & FUSE_SET_ATTR_SIZE))
-        r = set_size(fs, node, attr->st_size, fi, fuse_req_ctx(req)->pid);
+        r = set_size(fs, node, attr->st_size, fi, fuse_req_ctx(req));
     if (r == 0)
         r = set_attributes(fs, node, attr, to_set);
     if (r == 0)
