@@ -13,8 +13,9 @@ report() { # TEXT STATUS
 }
 mapfile -t c_files < <(find core fuse tools tests -name '*.[ch]' | sort)
 mapfile -t shell_files < <(grep -rlIE --exclude-dir=corpus '^#!/bin/(ba)?sh|^# shellcheck shell=' scripts tests .ci | sort)
+mapfile -t python_files < <(find scripts tests -name '*.py' | sort)
 
-long=$(wc -l "${c_files[@]}" "${shell_files[@]}" | awk '$2 != "total" && $1 > 600')
+long=$(wc -l "${c_files[@]}" "${shell_files[@]}" "${python_files[@]}" | awk '$2 != "total" && $1 > 600')
 [ -z "$long" ] || echo "$long"
 report "no source file over 600 lines" "$([ -z "$long" ]; echo $?)"
 
