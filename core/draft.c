@@ -240,6 +240,16 @@ static bool is_empty(int fd)
     return fstat(fd, &st) == 0 && st.st_size == 0;
 }
 
+/* A writer whose draft the kernel writes by itself goes on when the daemon is gone. A lease is given only to whoever
+ * has the file open alone; where there are none, there is no such writer either. fd is open for writing. */
+static bool is_open_elsewhere(int fd)
+{
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+        return errno == EAGAIN;
+    fcntl(fd, F_SETLEASE, F_UNLCK);
+    return false;
+}
+
 int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
 {
     struct ss_draft_record found = {0};
@@ -261,7 +271,8 @@ int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
         return r;
     /* A PREPARED draft was committed by its writer and lacks only the rename. */
     bool whole = found.state != SS_DRAFT_INTERRUPTED && sealed_and_whole(fd);
-    if (found.state == SS_DRAFT_PREPARED && whole && ss_draft_may_replace(dir, fd, found.target)) {
+    if (found.state == SS_DRAFT_PREPARED && whole && !is_open_elsewhere(fd) &&
+        ss_draft_may_replace(dir, fd, found.target)) {
         r = ss_draft_publish(dir, name, fd, found.target, found.exclusive);
         if (r == 0)
             r = ss_draft_sync_dir(dir);
@@ -311,10 +322,10 @@ int ss_draft_probe_space(int dir, int fd)
     struct stat st;
 
     SS_AUTO_CLOSE int probe = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    int r = probe < 0 ? -errno : 0;
-    if (r == 0 && fstat(fd, &st) == 0 && fchown(probe, st.st_uid, st.st_gid) < 0)
-        r = 0; /* then it is our own quota that is asked */
-    if (r == 0 && fallocate(probe, FALLOC_FL_KEEP_SIZE, 0, PROBE_SIZE) < 0)
-        r = -errno;
+    if (probe < 0)
+        return probe_by_statistics(fd);
+    if (fstat(fd, &st) == 0 && fchown(probe, st.st_uid, st.st_gid) < 0)
+        errno = 0; /* then it is our own quota that is asked */
+    int r = fallocate(probe, FALLOC_FL_KEEP_SIZE, 0, PROBE_SIZE) < 0 ? -errno : 0;
     return r == 0 || r == -ENOSPC || r == -EDQUOT ? r : probe_by_statistics(fd);
 }

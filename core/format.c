@@ -99,6 +99,7 @@ static bool probe_libvirt(const struct image *image, struct ss_format_probe *pro
         libvirt_read_fields(image, probe);
     if (partial)
         snprintf(probe->why, sizeof probe->why, "the magic is " LIBVIRT_MAGIC_PARTIAL);
+    probe->marked_partial = partial;
     probe->completion = probe->why[0] ? SS_COMPLETION_PARTIAL : SS_COMPLETION_DONE;
     return true;
 }

@@ -2,6 +2,7 @@
 #ifndef SAVESEAL_CORE_FORMAT_H
 #define SAVESEAL_CORE_FORMAT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ enum ss_completion {
 struct ss_format_probe {
     enum ss_format format;
     enum ss_completion completion;
+    bool marked_partial; /* it is the mark itself that says PARTIAL */
     uint64_t header_len; /* bytes that the seal's header digest covers, at most the file's size */
     char why[128];       /* for PARTIAL: what says so, as a clause ("the magic is LibvirtQemudPart"); else empty */
 };

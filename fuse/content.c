@@ -212,9 +212,10 @@ static void note_success(struct ss_save *save, off_t start, off_t end)
     ss_content_take_back(save);
 }
 
-void ss_content_note_unseen(struct ss_save *save, struct ss_handle *handle)
+void ss_content_note_unseen(struct ss_save *save, struct ss_handle *handle, pid_t tgid)
 {
     atomic_store(&handle->changed, true);
+    add_writer(save, tgid);
     note_success(save, 0, 0);
 }
 
@@ -278,6 +279,11 @@ int ss_content_truncate(struct ss_fs *fs, struct ss_save *save, struct ss_handle
         note_failure(save, st.st_size < size ? st.st_size : size, st.st_size < size ? size : st.st_size, error);
         return -error;
     }
+    if (size == 0) {
+        pthread_mutex_lock(&save->state);
+        save->was_partial = false; /* what is written now has no past */
+        pthread_mutex_unlock(&save->state);
+    }
     note_success(save, size, INT64_MAX); /* what failed behind the new end is no longer wanted */
     return 0;
 }
@@ -325,4 +331,22 @@ ssize_t ss_content_copy(struct ss_fs *fs, struct ss_save *save, struct ss_handle
 int ss_content_sync(struct ss_save *save, bool data_only)
 {
     return atomic_load(&save->draft) < 0 ? 0 : ss_content_fsync(save, data_only);
+}
+
+int ss_content_set_times(struct ss_save *save, const struct timespec times[2])
+{
+    struct ss_stamp before = ss_verdict_written(save);
+
+    pthread_mutex_lock(&save->state);
+    bool current = ss_verdict_is_current(save, &before);
+    pthread_mutex_unlock(&save->state);
+    if (futimens(ss_save_data(save), times) < 0)
+        return -errno;
+    /* Who still writes unseen will close a descriptor yet, and that counts as a change anyway. */
+    struct ss_stamp after = ss_verdict_written(save);
+    pthread_mutex_lock(&save->state);
+    if (current)
+        save->prepared.written = after;
+    pthread_mutex_unlock(&save->state);
+    return 0;
 }

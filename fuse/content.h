@@ -25,8 +25,12 @@ int ss_content_allocate(struct ss_fs *fs, struct ss_save *save, struct ss_handle
 ssize_t ss_content_copy(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, int from,
                         off_t from_off, off_t off, size_t len);
 
-/* The kernel writes the draft by itself, and handle is being closed: it may have been changed through it. */
-void ss_content_note_unseen(struct ss_save *save, struct ss_handle *handle);
+/* The kernel writes the draft by itself, and handle is being closed by process tgid (0: unknown), which may have
+ * changed it. */
+void ss_content_note_unseen(struct ss_save *save, struct ss_handle *handle, pid_t tgid);
+
+/* Sets the draft's times, like utimensat(2): no change of what is in it. */
+int ss_content_set_times(struct ss_save *save, const struct timespec times[2]);
 
 /* fsync or fdatasync of the draft. A failure spoils the save for good, nothing can make up for it. The kernel reports a
  * write-back error once to each open file description; should the worker die between the call and noting the error, its

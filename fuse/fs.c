@@ -13,7 +13,6 @@
 #include "core/proc.h"
 #include "core/util.h"
 #include "judge.h"
-#include "notify.h"
 #include "ops.h"
 #include "passthrough.h"
 #include "save.h"
@@ -283,7 +282,6 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     conn->max_background = 32768;
     conn->congestion_threshold = 24576;
     ss_passthrough_init(fs, conn);
-    fs->names_cached = !fs->shared_directory && ss_notify_knows_names(fs);
     fs->initialised(fs);
 }
 

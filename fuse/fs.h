@@ -153,7 +153,7 @@ struct ss_fs {
     _Atomic uint32_t settling_count; /* changes under tables; a look without it spares others the lock */
 
     _Atomic uint64_t save_changes; /* counts how often a save got a name or lost it; changes under tables */
-    bool names_cached;             /* the kernel may remember those that have no save. Set when INIT comes */
+    _Atomic uint32_t names_held;   /* threads that wait for the kernel to remember no name */
     bool direct_io;                /* drafts bypass the kernel's page cache. Set when INIT comes, before any open */
     _Atomic bool passthrough;      /* the kernel can read images by itself, as far as is known */
     _Atomic bool any_unwanted;     /* in shared->unwanted_backings */

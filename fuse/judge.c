@@ -9,6 +9,7 @@
 
 #include "content.h"
 #include "log.h"
+#include "notify.h"
 #include "prepare.h"
 #include "settle.h"
 #include "verdict.h"
@@ -55,9 +56,9 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
 
     if (!handle->writes)
         return 0;
-    if (atomic_load(&save->backing) != 0)
-        ss_content_note_unseen(save, handle);
     ss_proc_closing(tid, &how);
+    if (atomic_load(&save->backing) != 0)
+        ss_content_note_unseen(save, handle, how.tgid);
     if (atomic_load(&handle->changed) || ss_verdict_is_party(save, how.tgid)) /* else he has only looked */
         ss_party_note(fs, save, &how);
     int r = ss_verdict_note_close(save, handle, &how, &last);
@@ -166,7 +167,11 @@ static void finish_publication(struct ss_fs *fs, uint32_t index, struct ss_save 
     save->sync_only = true; /* from here on a successor knows that the directory is yet to be synced */
     pthread_mutex_unlock(&fs->tables);
     set_status(save, SS_SAVE_PUBLISHED);
+    pthread_mutex_lock(&fs->tables);
+    uint64_t dir = ss_node_id(ss_save_where(save)->dir);
+    pthread_mutex_unlock(&fs->tables);
     ss_save_unlink(fs, index);
+    ss_notify_attributes(fs, dir); /* its times */
     log_verdict(save, target, SS_CLEAN, "");
     defer(fs, index, true);
 }

@@ -135,20 +135,29 @@ void ss_node_copy_key(struct ss_fs *fs, const struct ss_node *node, struct ss_ke
     pthread_mutex_unlock(&fs->tables);
 }
 
-void ss_node_rename(struct ss_fs *fs, const struct stat *st, uint32_t dir, const char *name, uint32_t new_dir,
-                    const char *new_name)
+static void rekey(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *name)
+{
+    struct ss_node *node = at(fs, index);
+    uint32_t old = ss_node_key(node)->dir;
+    struct ss_key *key = &node->keys[!node->key];
+
+    key->dir = dir;
+    snprintf(key->name, sizeof key->name, "%s", name);
+    ss_node_ref(fs, dir);
+    atomic_store(&node->key, !node->key);
+    ss_node_unref(fs, old);
+}
+
+void ss_node_rename(struct ss_fs *fs, const struct stat *st, uint32_t dir, const char *name, const struct stat *other,
+                    uint32_t new_dir, const char *new_name)
 {
     pthread_mutex_lock(&fs->tables);
-    uint32_t index = S_ISREG(st->st_mode) ? find(fs, st, dir, name) : SS_NONE;
-    struct ss_node *node = index == SS_NONE ? NULL : at(fs, index);
-    if (node) {
-        struct ss_key *key = &node->keys[!node->key];
-        key->dir = new_dir;
-        snprintf(key->name, sizeof key->name, "%s", new_name);
-        ss_node_ref(fs, new_dir);
-        atomic_store(&node->key, !node->key);
-        ss_node_unref(fs, dir);
-    }
+    uint32_t there = S_ISREG(st->st_mode) ? find(fs, st, dir, name) : SS_NONE;
+    uint32_t back = other && S_ISREG(other->st_mode) ? find(fs, other, new_dir, new_name) : SS_NONE;
+    if (there != SS_NONE)
+        rekey(fs, there, new_dir, new_name);
+    if (back != SS_NONE)
+        rekey(fs, back, dir, name);
     pthread_mutex_unlock(&fs->tables);
 }
 

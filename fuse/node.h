@@ -91,10 +91,10 @@ static inline const struct ss_key *ss_node_key(const struct ss_node *node)
 }
 void ss_node_copy_key(struct ss_fs *fs, const struct ss_node *node, struct ss_key *key);
 
-/* The file of st was renamed: its node, if it has one under the old name, goes with it. Takes and leaves the tables
- * lock. May be done twice. */
-void ss_node_rename(struct ss_fs *fs, const struct stat *st, uint32_t dir, const char *name, uint32_t new_dir,
-                    const char *new_name);
+/* The file of st was renamed, and in exchange for it (unless NULL) the one of other: their nodes, if they have some
+ * under the old names, go with them. Takes and leaves the tables lock. */
+void ss_node_rename(struct ss_fs *fs, const struct stat *st, uint32_t dir, const char *name, const struct stat *other,
+                    uint32_t new_dir, const char *new_name);
 
 /* With tables held. */
 void ss_node_ref(struct ss_fs *fs, uint32_t index);

@@ -5,9 +5,10 @@
 #include "fs.h"
 #include "save.h"
 
-/* How long the kernel may believe what it was told of an image, in seconds. An image does not change under its node. Of
+/* How long the kernel may believe what it was told, in seconds. An image does not change under its node. Of
  * a name for which there is a save nothing may be believed: what it shows depends on who asks. */
-#define SS_IMAGE_TIMEOUT 1.0
+#define SS_TIMEOUT 1.0
+#define SS_NAME_TIMEOUT_MS 100
 
 /* ops_name.c */
 void ss_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);

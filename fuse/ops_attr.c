@@ -131,6 +131,8 @@ static int set_attributes(struct ss_fs *fs, struct ss_node *node, const struct s
     if (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW)) {
         set_time(&times[0], &attr->st_atim, to_set & FUSE_SET_ATTR_ATIME, to_set & FUSE_SET_ATTR_ATIME_NOW);
         set_time(&times[1], &attr->st_mtim, to_set & FUSE_SET_ATTR_MTIME, to_set & FUSE_SET_ATTR_MTIME_NOW);
+        if (node->kind == SS_NODE_SAVE)
+            return ss_content_set_times(ss_save_at(fs, node->save), times);
         if (utimensat(AT_FDCWD, path, times, 0) < 0)
             return -errno;
     }

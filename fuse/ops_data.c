@@ -73,6 +73,8 @@ void ss_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t 
 
     (void)ino;
     int r = save ? ss_content_allocate(fs, save, handle, fuse_req_ctx(req)->pid, mode, off, len) : -EBADF;
+    if (r == 0 && fuse_req_ctx(req)->uid != 0)
+        ss_content_drop_set_id(save);
     fuse_reply_err(req, -r);
 }
 
@@ -104,6 +106,8 @@ void ss_op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t off_in, struct f
         n = -EINVAL;
     else if (save)
         n = ss_content_copy(fs, save, handle, fuse_req_ctx(req)->pid, from, off_in, off_out, len);
+    if (n > 0 && fuse_req_ctx(req)->uid != 0)
+        ss_content_drop_set_id(save);
     if (n < 0)
         fuse_reply_err(req, (int)-n);
     else

@@ -37,7 +37,8 @@ int ss_node_stat(struct ss_fs *fs, struct ss_node *node, struct stat *st)
 /* A file with several names has several nodes, of which the kernel does not know that they have the same attributes. */
 double ss_attr_timeout(const struct ss_fs *fs, const struct ss_node *node, const struct stat *st)
 {
-    return node->kind == SS_NODE_IMAGE && st->st_nlink == 1 && !fs->shared_directory ? SS_IMAGE_TIMEOUT : 0.0;
+    bool several = node->kind == SS_NODE_IMAGE && st->st_nlink > 1;
+    return node->kind == SS_NODE_SAVE || several || fs->shared_directory ? 0.0 : SS_TIMEOUT;
 }
 
 /* For the kernel, a name is what it looked up last; so while there is a save of it each walk must ask. A save begins
@@ -46,8 +47,28 @@ double ss_attr_timeout(const struct ss_fs *fs, const struct ss_node *node, const
  * before the name was looked at, for a save may have been published since. */
 static double name_timeout(struct ss_fs *fs, uint32_t dir, const char *name, uint64_t before)
 {
-    bool unchanged = fs->names_cached && !ss_save_is_at(fs, dir, name) && atomic_load(&fs->save_changes) == before;
-    return unchanged ? SS_IMAGE_TIMEOUT : 0.0;
+    bool may = !fs->shared_directory && atomic_load(&fs->names_held) == 0;
+    bool unchanged = !ss_save_is_at(fs, dir, name) && atomic_load(&fs->save_changes) == before;
+    return may && unchanged ? SS_NAME_TIMEOUT_MS / 1000.0 : 0.0;
+}
+
+/* What the kernel remembers of an image goes along when that is renamed, which must not be to where there is a save. So
+ * that takes a moment: no more is to be remembered, and what is gets too old. Returns whether names are held. */
+static bool hold_names(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
+                       unsigned flags, pid_t tid)
+{
+    const struct timespec moment = {.tv_nsec = 2000000L * SS_NAME_TIMEOUT_MS};
+    bool held = ss_save_is_at(fs, ss_node_index(newparent), newname) ||
+                ((flags & RENAME_EXCHANGE) && ss_save_is_at(fs, ss_node_index(parent), name));
+    uint32_t own = held ? ss_save_find(fs, ss_node_index(parent), name, tid) : SS_NONE;
+
+    if (own != SS_NONE)
+        ss_save_release(fs, own); /* it is a draft that is renamed, of which nothing is remembered */
+    if (fs->shared_directory || !held || own != SS_NONE)
+        return false;
+    atomic_fetch_add(&fs->names_held, 1);
+    nanosleep(&moment, NULL);
+    return true;
 }
 
 int ss_save_entry(struct ss_fs *fs, uint32_t index, bool must_be_linked, struct fuse_entry_param *entry)
@@ -152,8 +173,11 @@ void ss_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 
 void ss_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         ss_node_forget_told(ss_fs(req), forgets[i].ino, forgets[i].nlookup);
+        if (i % (SS_CLOSING_MAX / 2) == 0)
+            ss_fs_close_pending(ss_fs(req));
+    }
     fuse_reply_none(req);
 }
 
@@ -464,20 +488,17 @@ static void supersede(struct ss_fs *fs, uint32_t replaced, uint32_t by)
         atomic_store(&ss_save_at(fs, replaced)->superseded, by == SS_NONE ? 0 : ss_save_at(fs, by)->serial);
 }
 
-/* What the names show now was renamed: the kernel goes on with the nodes that it has of it. What it remembers goes
- * along as well, which must not be to where there is a save. */
+/* What the names show now was renamed: the kernel goes on with the nodes that it has of it. */
 static void rename_nodes(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
                          const char *newname, unsigned flags)
 {
-    uint32_t dir = ss_node_index(parent), newdir = ss_node_index(newparent);
-    struct stat st;
+    int dir = ss_dir_fd(fs, parent), newdir = ss_dir_fd(fs, newparent);
+    struct stat st, other;
 
-    if (fstatat(ss_dir_fd(fs, newparent), newname, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        ss_node_rename(fs, &st, dir, name, newdir, newname);
-    if ((flags & RENAME_EXCHANGE) && fstatat(ss_dir_fd(fs, parent), name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        ss_node_rename(fs, &st, newdir, newname, dir, name);
-    if (fs->names_cached && (ss_save_is_at(fs, newdir, newname) || ss_save_is_at(fs, dir, name)))
-        ss_notify_names(fs);
+    if (fstatat(newdir, newname, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return;
+    bool exchanged = (flags & RENAME_EXCHANGE) && fstatat(dir, name, &other, AT_SYMLINK_NOFOLLOW) == 0;
+    ss_node_rename(fs, &st, ss_node_index(parent), name, exchanged ? &other : NULL, ss_node_index(newparent), newname);
 }
 
 static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
@@ -559,7 +580,10 @@ void ss_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
         r = settle_own(fs, req, parent, name, tid, flags & RENAME_EXCHANGE);
     if (r == 0 && (flags & RENAME_EXCHANGE))
         r = settle_own(fs, req, newparent, newname, tid, true);
-    if (r == 0)
+    if (r == 0) {
+        bool held = hold_names(fs, parent, name, newparent, newname, flags, tid);
         r = do_rename(fs, parent, name, newparent, newname, flags, tid);
+        atomic_fetch_sub(&fs->names_held, held);
+    }
     fuse_reply_err(req, -r);
 }

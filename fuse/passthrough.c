@@ -1,10 +1,13 @@
 #include "passthrough.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "core/util.h"
 #include "log.h"
 
 /* Linux 6.9, include/uapi/linux/fuse.h; older headers lack them. In the first word of INIT's flags: */
@@ -214,6 +217,16 @@ bool ss_passthrough_open_image(struct ss_fs *fs, struct ss_node *node, struct ss
     return backing != 0;
 }
 
+/* By a description of its own: the draft's holds its lock, which must end with us. */
+static int32_t make_draft_known(struct ss_fs *fs, int draft)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", draft);
+    SS_AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? 0 : make_known(fs, fd);
+}
+
 /* As with images, all that are open at a time must agree: so it begins with the first. */
 static int32_t draft_backing(struct ss_fs *fs, struct ss_save *save)
 {
@@ -221,7 +234,7 @@ static int32_t draft_backing(struct ss_fs *fs, struct ss_save *save)
 
     if (atomic_load(&save->backing) != 0 || !fs->marked_only || draft < 0 || !atomic_load(&fs->passthrough))
         return atomic_load(&save->backing);
-    int32_t made = make_known(fs, draft), surplus = made;
+    int32_t made = make_draft_known(fs, draft), surplus = made;
     pthread_mutex_lock(&save->state);
     if (made != 0 && save->backing == 0 && save->handles == 1) {
         atomic_store(&save->backing, made);

@@ -105,27 +105,28 @@ static int seal_draft(struct ss_fs *fs, struct ss_save *save, uint64_t size, con
 }
 
 /* The kernel wrote the draft by itself, so that we know of no write that failed. What can be seen: whether the disk is
- * full, and the format's own mark. Returns 0, or -errno with the save spoilt. */
-static int check_unseen(struct ss_fs *fs, struct ss_save *save, enum ss_completion completion)
+ * full, and the format's own mark. Returns 0, or -errno and what that is. */
+static int check_unseen(struct ss_fs *fs, struct ss_save *save, uint64_t size, enum ss_completion completion,
+                        enum ss_finding *finding)
 {
     char target[NAME_MAX + 1];
 
+    if (completion == SS_COMPLETION_PARTIAL)
+        return 0;                 /* there is more to come */
     ss_content_drop_set_id(save); /* nor who wrote */
     int r = ss_draft_probe_space(ss_save_place(fs, save, target), atomic_load(&save->draft));
-    pthread_mutex_lock(&save->state);
     if (r == -ENOSPC || r == -EDQUOT) {
-        ss_verdict_spoil(save, SS_WRITE_FAILED, "the disk is full, so writes may have failed");
-    } else if (completion != SS_COMPLETION_DONE) {
-        ss_verdict_spoil(save, SS_WRITES_UNSEEN, "-o format=libvirt, and this is no save image of libvirt");
-        r = -EINVAL;
-    } else {
-        r = 0;
+        *finding = SS_WRITE_FAILED;
+        return r;
     }
-    pthread_mutex_unlock(&save->state);
-    return r;
+    if (size > 0 && completion != SS_COMPLETION_DONE) {
+        *finding = SS_WRITES_UNSEEN;
+        return -EINVAL;
+    }
+    return 0;
 }
 
-static int prepare_changed(struct ss_fs *fs, struct ss_save *save, uint64_t changes)
+static int prepare_changed(struct ss_fs *fs, struct ss_save *save, uint64_t changes, enum ss_finding *finding)
 {
     struct ss_prepared prepared = {.changes = changes};
     struct ss_format_probe probe;
@@ -140,33 +141,37 @@ static int prepare_changed(struct ss_fs *fs, struct ss_save *save, uint64_t chan
     prepared.written = ss_stamp_of_content(&st);
     prepared.completion = probe.completion;
     snprintf(prepared.why, sizeof prepared.why, "%s", probe.why);
-    if (st.st_size == 0)
+    if (atomic_load(&save->backing) != 0)
+        r = check_unseen(fs, save, (uint64_t)st.st_size, probe.completion, finding);
+    if (r == 0 && st.st_size == 0)
         r = ss_seal_remove(fd); /* an empty file is published unsealed: there is nothing to vouch for */
-    else if (probe.completion != SS_COMPLETION_PARTIAL)
-        r = atomic_load(&save->backing) != 0 ? check_unseen(fs, save, probe.completion) : 0;
-    if (r == 0 && st.st_size > 0 && probe.completion != SS_COMPLETION_PARTIAL)
+    else if (r == 0 && probe.completion != SS_COMPLETION_PARTIAL)
         r = seal_draft(fs, save, (uint64_t)st.st_size, &probe);
     if (r < 0)
         return r;
 
     pthread_mutex_lock(&save->state);
     atomic_store(&save->prepared.valid, false);
+    save->was_partial |= probe.marked_partial;
     save->prepared = prepared;
     atomic_store(&save->prepared.valid, true);
-    save->was_partial |= probe.completion == SS_COMPLETION_PARTIAL;
     pthread_mutex_unlock(&save->state);
     return 0;
 }
 
 int ss_prepare(struct ss_fs *fs, struct ss_save *save)
 {
+    enum ss_finding finding = SS_SYNC_FAILED;
+
     pthread_mutex_lock(&save->preparing);
     uint64_t changes = atomic_load(&save->changes); /* before anything is read: a change meanwhile makes this stale */
+    struct ss_stamp now = ss_verdict_written(save);
     pthread_mutex_lock(&save->state);
-    bool current = save->prepared.valid && save->prepared.changes == changes;
+    bool current = ss_verdict_is_current(save, &now);
     pthread_mutex_unlock(&save->state);
-    int r = current ? 0 : prepare_changed(fs, save, changes);
+    int r = current ? 0 : prepare_changed(fs, save, changes, &finding);
     pthread_mutex_lock(&save->state);
+    save->refused_as = finding;
     save->refused = -r;
     save->refused_changes = changes;
     pthread_mutex_unlock(&save->state);

@@ -124,6 +124,7 @@ struct ss_save {
     uint64_t settle_first;         /* since when it settled for the first time; 0: never */
     uint32_t settle_waits;         /* requests that wait for the outcome */
     struct ss_prepared prepared;
+    enum ss_finding refused_as;    /* and what that is, should it be the last word */
     int refused;                   /* positive errno of the last preparation, when it failed: close() has returned it */
     uint64_t refused_changes;      /* changes at that time */
     time_t failed_at;              /* CLOCK_MONOTONIC seconds, while INTERRUPTED */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "judge.h"
+#include "verdict.h"
 
 #define SECOND 1000000000ULL
 #define EVENTS 64
@@ -98,21 +99,14 @@ static uint32_t first_waiting(struct ss_fs *fs)
 
 /* ---- what becomes of one save ---- */
 
-/* With state held: says its own mark that it is complete? Where writes are not seen that counts only if its writer set
- * it in this very save, as libvirt does: a copy of a complete image has it from the start. */
-static bool is_committed(const struct ss_save *save)
-{
-    return save->prepared.completion == SS_COMPLETION_DONE && (save->was_partial || atomic_load(&save->backing) == 0);
-}
-
 bool ss_settle_begin(struct ss_fs *fs, uint32_t index)
 {
     struct ss_save *save = ss_save_at(fs, index);
 
     pthread_mutex_lock(&save->state);
     bool settles = save->settle == SS_SETTLE_WAITING;
-    bool begins =
-        save->settle == SS_SETTLE_NO && fs->commit != SS_COMMIT_CLOSE && !is_committed(save) && ss_party_any(save);
+    bool begins = save->settle == SS_SETTLE_NO && fs->commit != SS_COMMIT_CLOSE && !ss_verdict_is_committed(save) &&
+                  ss_party_any(save);
     if (begins) {
         save->settle_since = now_ns();
         save->settle_first = save->settle_first ? save->settle_first : save->settle_since;

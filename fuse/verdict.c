@@ -108,37 +108,55 @@ void ss_verdict_resolve_failure(struct ss_save *save, uint64_t start, uint64_t e
 int ss_verdict_unpublishable(struct ss_save *save)
 {
     pthread_mutex_lock(&save->state);
-    bool lost = save->verdict == SS_WRITER_VANISHED && save->prepared.completion == SS_COMPLETION_NO_MARK;
+    bool lost = save->verdict == SS_WRITER_VANISHED && save->prepared.completion != SS_COMPLETION_PARTIAL &&
+                !ss_verdict_is_committed(save);
     pthread_mutex_unlock(&save->state);
     return lost ? -EIO : 0;
 }
 
-/* With state held: has nothing been changed since it was prepared? Of what the kernel writes by itself only the file
- * can tell. */
-static bool is_current(const struct ss_save *save)
+struct ss_stamp ss_verdict_written(struct ss_save *save)
 {
     struct stat st;
 
-    if (!save->prepared.valid || save->prepared.changes != atomic_load(&save->changes))
-        return false;
-    if (atomic_load(&save->backing) == 0)
-        return true;
-    if (fstat(atomic_load(&save->draft), &st) < 0)
-        return false;
-    struct ss_stamp now = ss_stamp_of_content(&st);
-    return ss_stamp_equal(&now, &save->prepared.written);
+    if (atomic_load(&save->backing) == 0 || fstat(atomic_load(&save->draft), &st) < 0)
+        return (struct ss_stamp){.size = -1};
+    return ss_stamp_of_content(&st);
+}
+
+bool ss_verdict_is_current(const struct ss_save *save, const struct ss_stamp *now)
+{
+    return save->prepared.valid && save->prepared.changes == atomic_load(&save->changes) &&
+           (atomic_load(&save->backing) == 0 || ss_stamp_equal(now, &save->prepared.written));
+}
+
+bool ss_verdict_is_committed(const struct ss_save *save)
+{
+    return save->prepared.completion == SS_COMPLETION_DONE && save->was_partial;
+}
+
+/* With state held: why it could not be sealed. */
+static void describe_refusal(const struct ss_save *save, char detail[SS_DETAIL_MAX])
+{
+    if (save->refused_as == SS_WRITES_UNSEEN)
+        snprintf(detail, SS_DETAIL_MAX, "-o format=libvirt, and this is no save image of libvirt");
+    else if (save->refused_as == SS_WRITE_FAILED)
+        snprintf(detail, SS_DETAIL_MAX, "the disk is full, so writes may have failed");
+    else
+        snprintf(detail, SS_DETAIL_MAX, "it could not be sealed: %s", strerrordesc_np(save->refused));
 }
 
 enum ss_finding ss_verdict_of(struct ss_save *save, char detail[SS_DETAIL_MAX], bool *stale)
 {
+    struct ss_stamp now = ss_verdict_written(save);
+
     pthread_mutex_lock(&save->state);
     enum ss_finding finding = save->verdict;
     const struct ss_failure *failure = ss_failures_first(ss_save_failures(save));
     const struct ss_prepared *prepared = &save->prepared;
-    bool current = is_current(save);
+    bool current = ss_verdict_is_current(save, &now);
 
     snprintf(detail, SS_DETAIL_MAX, "%s", save->detail);
-    if (finding == SS_WRITER_VANISHED && current && prepared->completion == SS_COMPLETION_DONE)
+    if (finding == SS_WRITER_VANISHED && current && ss_verdict_is_committed(save))
         finding = SS_CLEAN; /* the format itself vouches for it */
     if (finding == SS_CLEAN && failure) {
         finding = SS_WRITE_FAILED;
@@ -152,8 +170,8 @@ enum ss_finding ss_verdict_of(struct ss_save *save, char detail[SS_DETAIL_MAX], 
     }
     if (finding == SS_CLEAN && save->refused && save->refused_changes == atomic_load(&save->changes)) {
         /* Its writer was told that the save failed: a second try that succeeds must not publish it behind his back. */
-        finding = SS_SYNC_FAILED;
-        snprintf(detail, SS_DETAIL_MAX, "it could not be sealed: %s", strerrordesc_np(save->refused));
+        finding = save->refused_as;
+        describe_refusal(save, detail);
     }
     *stale = finding == SS_CLEAN && !current;
     pthread_mutex_unlock(&save->state);

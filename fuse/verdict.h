@@ -43,6 +43,16 @@ bool ss_verdict_stopped_at_limit(struct ss_save *save, pid_t pid, uint64_t *size
 void ss_verdict_add_failure(struct ss_save *save, uint64_t start, uint64_t end, int error);
 void ss_verdict_resolve_failure(struct ss_save *save, uint64_t start, uint64_t end);
 
+/* With state held: its writer has committed it, by the format's own mark, which said "partial" before in this very
+ * save. A copy of a complete image says "complete" from its first byte on, and means nothing. */
+bool ss_verdict_is_committed(const struct ss_save *save);
+
+/* With state held: has nothing been changed since it was prepared? now: ss_verdict_written of just before. */
+bool ss_verdict_is_current(const struct ss_save *save, const struct ss_stamp *now);
+
+/* Of a draft that the kernel writes by itself only the file can tell when it was changed: its size and that time. */
+struct ss_stamp ss_verdict_written(struct ss_save *save);
+
 /* close() must not return 0 for what will not be published: how the writer ended could not be seen, and the format has
  * no mark of its own that could make up for it. Returns 0 or -EIO. */
 int ss_verdict_unpublishable(struct ss_save *save);

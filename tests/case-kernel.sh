@@ -105,6 +105,14 @@ ctypes.CDLL(None).renameat2(-100, one.encode(), -100, two.encode(), 2)
 for path in one, two:
     with open(path, "a") as file: file.write("x")' "$mnt/a" "$mnt/b"
     equal "so are two that were exchanged" "$(cat "$mnt/a") $(cat "$mnt/b")" "bx ax"
+    equal "and two names of one file" "$("$python" -c 'import ctypes, os, sys
+one, two = sys.argv[1:]
+open(one, "w").close()
+os.link(one, two)
+for i in range(20):
+    os.stat(sys.argv[1 + i % 2])
+    ctypes.CDLL(None).renameat2(-100, one.encode(), -100, two.encode(), 2)
+    os.close(os.open(one, os.O_WRONLY | os.O_APPEND))' "$mnt/d" "$mnt/e" 2>&1)" ""
     ln "$mnt/a" "$mnt/c"
     chmod 640 "$mnt/c"
     equal "two names of one file show the same" "$(stat -c '%h %a' "$mnt/a")" "2 640"
@@ -161,7 +169,8 @@ unseen() {
     if by_itself; then
         equal "anything else is refused at close()" "$("$writer" "$mnt/else" create write:100K close)" "close: EINVAL"
         becomes "and kept" else "draft interrupted writes-unseen -o format=libvirt, and this is no save image of libvirt"
-        "$SAVESEAL" verify "$mnt/save" >/dev/null
+        not_believed
+        dead_daemon
         dd if=/dev/zero of="$mnt/save" bs=100 count=1 seek=10 conv=notrunc status=none
         check "an edit goes through savesealfs, and is sealed" sealed save
         full
@@ -180,16 +189,65 @@ over_and_over() {
     equal "has its size" "$(stat -c %s "$mnt/save")" $((92 + 50 * 1024))
 }
 
+keeps() { # TEXT REASON STEP...: nothing is published
+    local text=$1 reason=$2
+    shift 2
+    rm -f "$back/kept" "$back"/.saveseal.*
+    "$writer" "$mnt/kept" "$@" >/dev/null 2>&1
+    check "$text: nothing is published" test ! -e "$mnt/kept"
+    equal "$text: kept" "$(state kept | cut -d' ' -f-3)" "draft interrupted $reason"
+}
+not_believed() {
+    keeps "a child that writes is killed" writer-killed create fork [ save:4K at:92 write:100K kill:9 ] join close
+    keeps "a child that writes fails" writer-exited create fork [ save:4K at:92 write:100K exit:1 ] join close
+    keeps "half a copy after a partial image" writer-exited create part:4K at:92 write:50K close create save:4K at:92 write:50K close exit:1
+    keeps "half a copy that was closed before it had a header" writer-exited \
+        create text:LibvirtQemudSave fork [ close ] join save:4K at:92 write:50K close exit:1
+    "$writer" "$mnt/late" create text:Libvirt fork [ close ] join part:4K at:92 write:50K close open save:4K close >/dev/null
+    check "what a close in between finds is not the last word" sealed late
+    "$python" -c 'import shutil, sys; shutil.copy2(*sys.argv[1:])' "$mnt/save" "$mnt/dated"
+    check "times that are set after the close are no change" sealed dated
+    equal "and stay" "$(stat -c %Y "$mnt/dated")" "$(stat -c %Y "$mnt/save")"
+}
+
+# The kernel goes on writing when the daemon is dead; but the draft's lock ends with that.
+dead_daemon() {
+    local writing looking
+    rm -f "$back"/.saveseal.*
+    touch "$work/hold"
+    (cd "$mnt" && exec sleep 100) &
+    looking=$!
+    "$writer" "$mnt/orphan" create part:4K at:92 write:100K "hold:$work/hold" write:100K close >/dev/null 2>&1 &
+    writing=$!
+    wait_until 10 draft_has 102492
+    kill_daemon
+    wait_until 10 eval '! mounted "$mnt"'
+    start_daemon -o format=libvirt
+    check "a daemon that died while somebody is in the mount: the draft is interrupted" \
+        wait_until 10 test "$(state orphan | cut -d' ' -f-3)" = "draft interrupted daemon-died"
+    rm "$work/hold"
+    wait "$writing"
+    kill "$looking"
+    wait "$looking" 2>/dev/null
+}
+
 # A copy of a complete image says that it is complete from its first byte on, whatever did not fit.
 full() {
     stop_daemon
     mount -t tmpfs -o size=20M none "$back"
     start_daemon -o format=libvirt
+    "$writer" "$mnt/good" create part:4K at:92 write:50K close open save:4K close
+    check "an image on a nearly full disk" sealed good
+    dd if=/dev/zero of="$back/filler" bs=4K status=none 2>/dev/null
+    "$writer" "$mnt/good" create write:1M close nap:100 >/dev/null
+    equal "is not replaced by an empty one" "$(stat -c %s "$mnt/good")" $((92 + 50 * 1024))
+    rm "$back/filler" "$back"/.saveseal.*
     "$writer" "$work/big" create save:4K at:92 write:4M
     truncate -s 40M "$work/big"
     cp --sparse=never "$work/big" "$mnt/full" 2>/dev/null
     check "cp to a full disk: nothing is published" test ! -e "$mnt/full"
     equal "and the draft is kept with its reason" "$(state full | cut -d' ' -f-3)" "draft interrupted write-failed"
+    rm -f "$back"/.saveseal.*
     rm -f "$back"/.saveseal.*
     dd bs=1M status=none if="$work/big" of="$mnt/full" 2>/dev/null
     check "dd to a full disk: nothing is published" test ! -e "$mnt/full"

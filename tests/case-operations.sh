@@ -298,6 +298,8 @@ kept_attributes() {
             echo old >f; chmod $mode f; as_nobody bash -c "$how"; stat -c %a f; rm f; done; done'
     same "set-id bits go when another user opens with O_TRUNC" 'for mode in 4777 2777 6777; do
             echo old >f; chmod $mode f; as_nobody bash -c ": >f"; stat -c %a f; rm f; done'
+    same "set-id bits go when another user allocates or copies" 'for how in "os.posix_fallocate(f, 0, 9)" "os.copy_file_range(os.open(\"g\", 0), f, 2)"; do
+            echo old >f; echo new >g; chmod 6777 f; as_nobody /usr/bin/python3 -c "import os; f = os.open(\"f\", os.O_RDWR); $how; os.close(f)"; stat -c %a f; rm f; done'
     same "set-id bits stay when root writes" 'echo old >f; chmod 6755 f; echo a >>f; stat -c %a f; echo a >f; stat -c %a f
         truncate -s 1 f; stat -c %a f; : >f; stat -c %a f'
 }

@@ -135,6 +135,8 @@ with open(\"$F\", \"w\") as file:
     failing "gunzip >f, a damaged source" "$exited 1" '{ gzip -c "$B" | head -c 100K; } | gunzip -c >"$F"'
     failing "close, SIGKILL" "writer-killed writer killed by signal 9" "$writer"' "$F" create write:100K close kill:9'
     failing "close, exit(3)" "$exited 3" "$writer"' "$F" create write:100K close exit:3'
+    failing "a copy of an image that says from the start that it is complete" "$exited 3" \
+        "$writer"' "$F" create save:4K at:92 write:100K close exit:3'
     failing "close, a little later exit(3)" "$exited 3" "$writer"' "$F" create write:100K close nap:3 exit:3'
     failing "a child that wrote fails after its close, the parent closes last" "$exited 3" \
         "$writer"' "$F" create write:50K fork [ write:50K close exit:3 ] join close'
@@ -461,7 +463,7 @@ commit_exit() {
 marked() {
     fresh_name
     touch "$hold"
-    exec 8< <(exec "$writer" "$mnt/$name" create save:4K at:92 write:100K close size "hold:$hold" exit:3 2>&1)
+    exec 8< <(exec "$writer" "$mnt/$name" create part:4K at:92 write:100K close open save:4K close size "hold:$hold" exit:3 2>&1)
     held=$!
     read -r -u 8
     becomes "a format with a mark: published at once" "image sealed intact"
