@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -147,11 +148,13 @@ static int serve(struct ss_fs *fs, struct fuse_args *args, struct ss_daemon *dae
     return status;
 }
 
+/* statfs() asks a mount that is there whether it lives; its attributes the kernel may only remember. */
 static int resolve(const char *given, char path[PATH_MAX])
 {
+    struct statfs fs;
     struct stat st;
 
-    if (!realpath(given, path) || stat(path, &st) < 0)
+    if (!realpath(given, path) || statfs(path, &fs) < 0 || stat(path, &st) < 0)
         return -errno;
     return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }

@@ -257,6 +257,19 @@ full() {
     start_daemon
 }
 
+# What the kernel remembers of a mount whose keeper was just killed does not make it one that works.
+replaced() {
+    local i
+    for i in 1 2 3; do
+        stat "$mnt" >/dev/null
+        kill -KILL "$daemon"
+        wait "$daemon" 2>/dev/null
+        start_daemon
+        check "a dead mount is replaced at once ($i)" wait_until 10 works
+        equal "and is not left below ($i)" "$(grep -c " $mnt " /proc/self/mountinfo)" 1
+    done
+}
+
 # --- where the kernel can not ---
 
 fallback() {
@@ -282,7 +295,7 @@ fallback() {
 }
 
 start_daemon
-for part in reading renamed writing unseen fallback; do
+for part in reading renamed writing unseen replaced fallback; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     run_part $part
 done
