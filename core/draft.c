@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -240,11 +241,18 @@ static bool is_empty(int fd)
     return fstat(fd, &st) == 0 && st.st_size == 0;
 }
 
-/* A writer whose draft the kernel writes by itself goes on when the daemon is gone. A lease is given only to whoever
- * has the file open alone; where there are none, there is no such writer either. fd is open for writing. */
-static bool is_open_elsewhere(int fd)
+/* Is it committed, and does somebody still have it open for writing? A writer whose draft the kernel writes by itself
+ * goes on when the daemon is gone. A lease for reading is given only where there is no such one; where there are no
+ * leases, it can not be told. */
+static bool is_written_still(int dir, const char *name)
 {
-    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+    struct ss_draft_record record = {0};
+
+    SS_AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || ss_draft_read(fd, &record) < 0 || record.state != SS_DRAFT_PREPARED)
+        return false;
+    fcntl(fd, F_SETSIG, SIGURG); /* to whoever has a lease that is in somebody's way; this one does no harm */
+    if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
         return errno == EAGAIN;
     fcntl(fd, F_SETLEASE, F_UNLCK);
     return false;
@@ -254,6 +262,8 @@ int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
 {
     struct ss_draft_record found = {0};
 
+    if (is_written_still(dir, name))
+        return -EAGAIN;
     SS_AUTO_CLOSE int fd = ss_open_writable(dir, name);
     if (fd < 0)
         return fd;
@@ -271,8 +281,7 @@ int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
         return r;
     /* A PREPARED draft was committed by its writer and lacks only the rename. */
     bool whole = found.state != SS_DRAFT_INTERRUPTED && sealed_and_whole(fd);
-    if (found.state == SS_DRAFT_PREPARED && whole && !is_open_elsewhere(fd) &&
-        ss_draft_may_replace(dir, fd, found.target)) {
+    if (found.state == SS_DRAFT_PREPARED && whole && ss_draft_may_replace(dir, fd, found.target)) {
         r = ss_draft_publish(dir, name, fd, found.target, found.exclusive);
         if (r == 0)
             r = ss_draft_sync_dir(dir);

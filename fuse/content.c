@@ -212,10 +212,11 @@ static void note_success(struct ss_save *save, off_t start, off_t end)
     ss_content_take_back(save);
 }
 
-void ss_content_note_unseen(struct ss_save *save, struct ss_handle *handle, pid_t tgid)
+void ss_content_note_unseen(struct ss_save *save, struct ss_handle *handle, const struct ss_proc_close *how)
 {
     atomic_store(&handle->changed, true);
-    add_writer(save, tgid);
+    if (how->exiting || how->tgid == 0)
+        add_writer(save, how->tgid);
     note_success(save, 0, 0);
 }
 
@@ -262,6 +263,15 @@ void ss_content_drop_set_id(struct ss_save *save)
         fchmod(fd, st.st_mode & 07777 & ~drop);
 }
 
+/* What is written from now on has nothing to do with what was there. */
+static void forget_past(struct ss_save *save)
+{
+    pthread_mutex_lock(&save->state);
+    save->was_partial = false;
+    atomic_store(&save->prepared.valid, false);
+    pthread_mutex_unlock(&save->state);
+}
+
 int ss_content_truncate(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, off_t size)
 {
     struct stat st;
@@ -274,17 +284,16 @@ int ss_content_truncate(struct ss_fs *fs, struct ss_save *save, struct ss_handle
     }
     if (fstat(fd, &st) < 0)
         return -errno;
+    if (size == 0)
+        forget_past(save);
     if (ftruncate(fd, size) < 0) {
         int error = errno;
         note_failure(save, st.st_size < size ? st.st_size : size, st.st_size < size ? size : st.st_size, error);
         return -error;
     }
-    if (size == 0) {
-        pthread_mutex_lock(&save->state);
-        save->was_partial = false; /* what is written now has no past */
-        pthread_mutex_unlock(&save->state);
-    }
     note_success(save, size, INT64_MAX); /* what failed behind the new end is no longer wanted */
+    if (size == 0)
+        forget_past(save); /* a preparation may have looked meanwhile */
     return 0;
 }
 

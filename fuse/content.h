@@ -3,6 +3,7 @@
 #ifndef SAVESEAL_FUSE_CONTENT_H
 #define SAVESEAL_FUSE_CONTENT_H
 
+#include "core/proc.h"
 #include "save.h"
 
 /* Makes the empty draft of a save that edits nothing, owned by the caller. Before the save is known to anyone else. */
@@ -25,9 +26,9 @@ int ss_content_allocate(struct ss_fs *fs, struct ss_save *save, struct ss_handle
 ssize_t ss_content_copy(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, int from,
                         off_t from_off, off_t off, size_t len);
 
-/* The kernel writes the draft by itself, and handle is being closed by process tgid (0: unknown), which may have
- * changed it. */
-void ss_content_note_unseen(struct ss_save *save, struct ss_handle *handle, pid_t tgid);
+/* The kernel writes the draft by itself, and handle is being closed: it may have been changed by whom it is closed by.
+ * One who goes on is only believed to have written if he is the last: many are forked, and merely close. */
+void ss_content_note_unseen(struct ss_save *save, struct ss_handle *handle, const struct ss_proc_close *how);
 
 /* Sets the draft's times, like utimensat(2): no change of what is in it. */
 int ss_content_set_times(struct ss_save *save, const struct timespec times[2]);

@@ -20,7 +20,7 @@
 
 #define NODE_BUCKETS (SS_MAX_NODES / 4)
 #define SHARED_SPACE (((sizeof(struct ss_shared) - 1) / 4096 + 1) * 4096)
-#define LAYOUT_VERSION 1         /* to be raised when a field changes its meaning and not its place */
+#define LAYOUT_VERSION 2         /* to be raised when a field changes its meaning and not its place */
 #define FUSECTL_MAGIC 0x65735543 /* FUSE_CTL_SUPER_MAGIC of Linux fs/fuse/control.c */
 
 static int create_root(struct ss_fs *fs, int backing_fd)

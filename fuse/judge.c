@@ -58,7 +58,7 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
         return 0;
     ss_proc_closing(tid, &how);
     if (atomic_load(&save->backing) != 0)
-        ss_content_note_unseen(save, handle, how.tgid);
+        ss_content_note_unseen(save, handle, &how);
     if (atomic_load(&handle->changed) || ss_verdict_is_party(save, how.tgid)) /* else he has only looked */
         ss_party_note(fs, save, &how);
     int r = ss_verdict_note_close(save, handle, &how, &last);

@@ -115,8 +115,10 @@ static int check_unseen(struct ss_fs *fs, struct ss_save *save, uint64_t size, e
         return 0;                 /* there is more to come */
     ss_content_drop_set_id(save); /* nor who wrote */
     int r = ss_draft_probe_space(ss_save_place(fs, save, target), atomic_load(&save->draft));
-    if (r == -ENOSPC || r == -EDQUOT) {
-        *finding = SS_WRITE_FAILED;
+    if (r == -ENOSPC || r == -EDQUOT) { /* writes may have failed, and no later look can tell that they did not */
+        pthread_mutex_lock(&save->state);
+        ss_verdict_add_failure(save, 0, INT64_MAX, -r);
+        pthread_mutex_unlock(&save->state);
         return r;
     }
     if (size > 0 && completion != SS_COMPLETION_DONE) {
@@ -152,7 +154,7 @@ static int prepare_changed(struct ss_fs *fs, struct ss_save *save, uint64_t chan
 
     pthread_mutex_lock(&save->state);
     atomic_store(&save->prepared.valid, false);
-    save->was_partial |= probe.marked_partial;
+    save->was_partial |= probe.marked_partial && changes == atomic_load(&save->changes);
     save->prepared = prepared;
     atomic_store(&save->prepared.valid, true);
     pthread_mutex_unlock(&save->state);

@@ -139,8 +139,6 @@ static void describe_refusal(const struct ss_save *save, char detail[SS_DETAIL_M
 {
     if (save->refused_as == SS_WRITES_UNSEEN)
         snprintf(detail, SS_DETAIL_MAX, "-o format=libvirt, and this is no save image of libvirt");
-    else if (save->refused_as == SS_WRITE_FAILED)
-        snprintf(detail, SS_DETAIL_MAX, "the disk is full, so writes may have failed");
     else
         snprintf(detail, SS_DETAIL_MAX, "it could not be sealed: %s", strerrordesc_np(save->refused));
 }
