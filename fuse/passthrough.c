@@ -35,13 +35,13 @@ struct backing_map {
 static void ask(struct fuse_conn_info *conn, uint32_t flags, uint32_t flags2)
 {
     if (flags & KILLPRIV_FLAG)
-        fuse_set_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
+        conn->want |= conn->capable & (uint32_t)FUSE_CAP_HANDLE_KILLPRIV_V2;
+    if (flags2 & DIRECT_MMAP_FLAG2)
+        conn->want |= conn->capable & (uint32_t)FUSE_CAP_DIRECT_IO_ALLOW_MMAP;
     if (flags2 & PASSTHROUGH_FLAG2) {
-        fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
+        conn->want |= conn->capable & (uint32_t)FUSE_CAP_PASSTHROUGH;
         conn->max_backing_stack_depth = 1;
     }
-    if (flags2 & DIRECT_MMAP_FLAG2)
-        fuse_set_feature_flag(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
 }
 
 void ss_passthrough_complete(struct ss_fs *fs, const struct iovec *iov, int count)
