@@ -96,7 +96,7 @@ uint32_t ss_pool_take(struct ss_pool *pool)
     if (pool->free_count > 0)
         index = pool->free[--pool->free_count];
     else if (*pool->used < pool->capacity)
-        index = (*pool->used)++;
+        index = __atomic_fetch_add(pool->used, 1, __ATOMIC_RELEASE); /* ss_pool_at reads it without the lock */
     else
         return SS_NONE;
     memset(pool->base + (size_t)index * pool->record_size, 0, pool->record_size);

@@ -51,10 +51,12 @@ void ss_pool_destroy(struct ss_pool *pool);
 uint32_t ss_pool_take(struct ss_pool *pool);
 void ss_pool_give(struct ss_pool *pool, uint32_t index);
 
-/* The record's address, NULL for an index that was never taken. */
+/* The record's address, NULL for an index that was never taken. Whoever knows of a record in use may call it without
+ * the lock, while others take more. */
 static inline void *ss_pool_at(const struct ss_pool *pool, uint32_t index)
 {
-    return index < *pool->used ? pool->base + (size_t)index * pool->record_size : NULL;
+    return index < __atomic_load_n(pool->used, __ATOMIC_ACQUIRE) ? pool->base + (size_t)index * pool->record_size
+                                                                 : NULL;
 }
 
 /* Records in use. */
