@@ -269,7 +269,7 @@ no_resend() {
     end noresend
 }
 held_judge() { (held judge "$mnt" "$1") >"$work/judged" || { cat "$work/judged"; false; }; }
-SLOW=$([ "${ROUNDS_PERCENT:-100}" -lt 100 ] && echo 10 || echo 1) # seconds; a slow build takes longer
+SLOW=$([ "${ROUNDS_PERCENT:-100}" -lt 50 ] && echo 10 || echo 1) # seconds; a slow build takes longer
 
 # --- 4: the keeper is killed -------------------------------------------------------------------------------------------
 
