@@ -13,7 +13,7 @@
 #include "settle.h"
 #include "core/util.h"
 
-#define BATCH ((size_t)32768)
+#define BATCH_MIN ((size_t)1024) /* more than any entry */
 
 void ss_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -36,22 +36,20 @@ void ss_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         ss_handle_give(fs, handle);
 }
 
-/* What one entry of the backing directory is to the caller: its name and st, or false when there is nothing to see. A
- * hidden draft shows up, in its place, as its target to its own family; unless the target is there anyway. */
-static bool entry_as_seen(fuse_req_t req, const struct ss_handle *handle, const struct dirent64 *entry,
-                          char name[NAME_MAX + 1], struct stat *st)
+/* The name under which the caller sees an entry of the backing directory, or NULL when there is nothing to see. A
+ * hidden draft shows up, in its place, as its target to its own family (name is written then); unless the target is
+ * there anyway. */
+static const char *name_as_seen(fuse_req_t req, const struct ss_handle *handle, const struct dirent64 *entry,
+                                char name[NAME_MAX + 1])
 {
     struct ss_fs *fs = ss_fs(req);
     pid_t tid = fuse_req_ctx(req)->pid;
 
-    *st = (struct stat){.st_ino = entry->d_ino, .st_mode = (mode_t)entry->d_type << 12};
-    if (!ss_draft_reserved(entry->d_name)) {
-        snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
-        return true;
-    }
+    if (!ss_draft_reserved(entry->d_name))
+        return entry->d_name;
     uint32_t draft = ss_save_find_draft(fs, handle->node, entry->d_name);
     if (draft == SS_NONE)
-        return false;
+        return NULL;
     ss_save_place(fs, ss_save_at(fs, draft), name);
     bool seen = faccessat(handle->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
     if (seen) {
@@ -61,35 +59,50 @@ static bool entry_as_seen(fuse_req_t req, const struct ss_handle *handle, const 
             ss_save_release(fs, visible);
     }
     ss_save_release(fs, draft);
-    return seen;
+    return seen ? name : NULL;
 }
 
+/* Adds the entries of a batch to the reply. Returns false when it is full. */
+static bool add_batch(fuse_req_t req, const struct ss_handle *handle, const char *batch, long len, char *reply,
+                      size_t size, size_t *used)
+{
+    char target[NAME_MAX + 1];
+
+    for (long at = 0; at < len;) {
+        const struct dirent64 *entry = (const void *)(batch + at);
+        at += entry->d_reclen;
+        const char *name = name_as_seen(req, handle, entry, target);
+        if (!name)
+            continue;
+        const struct stat st = {.st_ino = entry->d_ino, .st_mode = (mode_t)entry->d_type << 12};
+        size_t need = fuse_add_direntry(req, reply + *used, size - *used, name, &st, entry->d_off);
+        if (need > size - *used)
+            return false;
+        *used += need;
+    }
+    return true;
+}
+
+/* One batch is enough for a reply, unless there is nothing in it to see. The kernel's entries take up to a third more
+ * than the directory's; what would not fit would be read again. */
 static ssize_t fill(fuse_req_t req, const struct ss_handle *handle, off_t off, char *reply, size_t size)
 {
-    SS_AUTO_FREE char *batch = malloc(BATCH);
-    char name[NAME_MAX + 1];
-    size_t used = 0;
-    struct stat st;
+    size_t room = size / 4 * 3 > BATCH_MIN ? size / 4 * 3 : BATCH_MIN, used = 0;
+    SS_AUTO_FREE char *batch = malloc(room);
+    long n = 1;
 
     if (!batch)
         return -ENOMEM;
     if (lseek(handle->fd, off, SEEK_SET) < 0)
         return -errno;
-    for (;;) {
-        long n = syscall(SYS_getdents64, handle->fd, batch, BATCH);
-        if (n <= 0)
-            return n < 0 && used == 0 ? -errno : (ssize_t)used;
-        for (long at = 0; at < n;) {
-            const struct dirent64 *entry = (const void *)(batch + at);
-            at += entry->d_reclen;
-            if (!entry_as_seen(req, handle, entry, name, &st))
-                continue;
-            size_t need = fuse_add_direntry(req, reply + used, size - used, name, &st, entry->d_off);
-            if (need > size - used)
-                return (ssize_t)used;
-            used += need;
-        }
+    while (used == 0 && n > 0) {
+        n = syscall(SYS_getdents64, handle->fd, batch, room);
+        if (n < 0)
+            return -errno;
+        if (!add_batch(req, handle, batch, n, reply, size, &used))
+            break;
     }
+    return (ssize_t)used;
 }
 
 void ss_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
