@@ -8,12 +8,15 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/uio.h>
 
+#include "digest_memo.h"
 #include "util.h"
 
 #define BLOCK_SIZE 4096U
 #define HASHES_PER_BLOCK (BLOCK_SIZE / SS_SHA256_SIZE)
-#define UNIT_SIZE ((size_t)BLOCK_SIZE * HASHES_PER_BLOCK) /* data below one block of hashes */
+#define UNIT_SIZE SS_DIGEST_UNIT /* data below one block of hashes */
+_Static_assert(UNIT_SIZE == (size_t)BLOCK_SIZE * HASHES_PER_BLOCK, "a unit is what one block of hashes is of");
 
 /* ---- text ---- */
 
@@ -111,6 +114,14 @@ static int hash(struct hasher *hasher, const void *bytes, size_t len, struct ss_
     int err = hasher_add(hasher, bytes, len);
 
     return err < 0 ? err : hasher_finish(hasher, digest);
+}
+
+/* Is all of it in the page cache? Then it is read. */
+static bool read_cached(int fd, void *buf, size_t len, uint64_t at)
+{
+    const struct iovec iov = {.iov_base = buf, .iov_len = len};
+
+    return preadv2(fd, &iov, 1, (off_t)at, RWF_NOWAIT) == (ssize_t)len;
 }
 
 /* Reads exactly len bytes. */
@@ -312,6 +323,8 @@ static struct slot *take_unit(struct run *run, uint64_t *unit)
     struct slot *slot = NULL;
 
     pthread_mutex_lock(&run->lock);
+    if (run->how->stop && atomic_load(run->how->stop) && run->error == 0)
+        run->error = -ECANCELED;
     while (!slot && run->error == 0 && run->next_unit < run->units) {
         if (run->taken - run->drained == RING_SIZE) {
             pthread_cond_wait(&run->moved, &run->lock);
@@ -348,14 +361,18 @@ static bool is_zero(const unsigned char *block)
 }
 
 /* Computes the digest of a unit: that of its block of level 0, or, when the file is one data block, of that. */
-static int hash_unit(const struct run *run, struct hasher *hasher, unsigned char *buf, uint64_t unit,
+static int hash_data(const struct run *run, struct hasher *hasher, unsigned char *buf, uint64_t unit,
                      struct ss_sha256 *digest)
 {
     struct ss_sha256 block[HASHES_PER_BLOCK] = {0};
     size_t len = (size_t)unit_len(run, unit);
     size_t blocks = (len + BLOCK_SIZE - 1) / BLOCK_SIZE;
 
-    int err = read_exactly(run->fd, buf, len, unit * UNIT_SIZE);
+    int err = 0;
+    if (!run->how->cached_only)
+        err = read_exactly(run->fd, buf, len, unit * UNIT_SIZE);
+    else if (!read_cached(run->fd, buf, len, unit * UNIT_SIZE))
+        err = -EAGAIN;
     if (err < 0)
         return err;
     if (run->how->drops)
@@ -373,6 +390,20 @@ static int hash_unit(const struct run *run, struct hasher *hasher, unsigned char
     else if (err == 0)
         err = hash(hasher, block, sizeof block, digest);
     return err;
+}
+
+static int hash_unit(const struct run *run, struct hasher *hasher, unsigned char *buf, uint64_t unit,
+                     struct ss_sha256 *digest)
+{
+    struct ss_digest_memo *memo = unit_len(run, unit) == UNIT_SIZE ? run->how->memo : NULL;
+
+    if (memo && ss_digest_memo_find(memo, unit, digest))
+        return 0;
+    uint64_t begun = memo ? ss_digest_memo_begin(memo, unit) : 0;
+    int err = hash_data(run, hasher, buf, unit, digest);
+    if (err == 0 && begun)
+        ss_digest_memo_put(memo, unit, begun, digest);
+    return err == -EAGAIN ? 0 : err;
 }
 
 /* One thread's work: units, until there are no more. */

@@ -2,6 +2,7 @@
 #ifndef SAVESEAL_CORE_DIGEST_H
 #define SAVESEAL_CORE_DIGEST_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,10 +25,19 @@ bool ss_sha256_equal(const struct ss_sha256 *a, const struct ss_sha256 *b);
  * Returns 0, -ENODATA when the file is shorter, -ENOMEM, or the read's -errno. */
 int ss_digest_head(int fd, uint64_t len, struct ss_sha256 *digest);
 
+#define SS_DIGEST_UNIT ((size_t)512 << 10) /* bytes: what of a file is digested in one piece */
+
+struct ss_digest_memo;
+
 /* How a long digest is run. All zero is the default. */
 struct ss_digest_run {
     bool drops;       /* what was read is not to stay in the page cache */
     unsigned threads; /* 0: one per core that this process may use; at most 64 are used */
+
+    struct ss_digest_memo *memo; /* what is known of the file, and to be remembered; may be NULL */
+    bool cached_only;            /* units that are not in the page cache are left out: there is no digest then, only
+                                    what is remembered. Where the file system can't tell, nothing is read */
+    const _Atomic bool *stop;    /* when it becomes true the run ends soon, with -ECANCELED; may be NULL */
 
     /* Called about every 64 MiB, one call at a time but from any of the threads, with the bytes done so far, which
      * never go down. The other threads may have to wait for it. A non-zero return (-errno) ends the run with that
@@ -40,7 +50,7 @@ struct ss_digest_run {
  * FS_IOC_MEASURE_VERITY and `fsverity digest` print for such a file. Above 512 KiB the calling thread has helpers,
  * with all signals blocked. At most 64 MiB of memory whatever the size. Reads with pread; holes are found with
  * SEEK_DATA and not read, which moves the file offset meanwhile (it is put back). run may be NULL. Returns 0, -ENODATA
- * when the file is shorter than size, -ENOMEM, the read's -errno, or progress's value. Source: Linux
+ * when the file is shorter than size, -ENOMEM, -ECANCELED, the read's -errno, or progress's value. Source: Linux
  * Documentation/filesystems/fsverity.rst, "Merkle tree" and "fs-verity descriptor". */
 int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *run, struct ss_sha256 *digest);
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/digest.h"
+#include "core/digest_memo.h"
 #include "core/util.h"
 #include "file.h"
 
@@ -421,6 +422,95 @@ static void test_signals(void **state)
     assert_false(sigismember(&now, SIGUSR1));
 }
 
+static void assert_same_with(int fd, uint64_t size, struct ss_digest_memo *memo)
+{
+    const struct ss_digest_run how = {.memo = memo};
+    struct ss_sha256 plain, remembered;
+
+    assert_int_equal(ss_digest_verity(fd, size, NULL, &plain), 0);
+    assert_int_equal(ss_digest_verity(fd, size, &how, &remembered), 0);
+    assert_true(ss_sha256_equal(&plain, &remembered));
+}
+
+static void test_memo(void **state)
+{
+    struct ss_digest_memo *memo = ss_digest_memo_new();
+    uint64_t size = 9 * UNIT + 1000;
+    SS_AUTO_CLOSE int fd = generated_file(size);
+    struct ss_sha256 known;
+
+    (void)state;
+    assert_same_with(fd, size, memo);
+    assert_same_with(fd, size, memo);
+    for (uint64_t i = 0; i < 9; i++)
+        assert_true(ss_digest_memo_find(memo, i, &known));
+    assert_false(ss_digest_memo_find(memo, 9, &known)); /* shorter than a unit */
+    for (int i = 0; i < 200; i++) {                     /* bytes in one unit, on a border, and at the end */
+        uint64_t at = (uint64_t)rand() % (size - 3000), len = 1 + (uint64_t)rand() % 3000;
+        put(fd, &(const char[3000]){(char)i, 1}, len, at);
+        ss_digest_memo_forget(memo, at, at + len);
+        assert_same_with(fd, size, memo);
+    }
+    assert_int_equal(ftruncate(fd, (off_t)(3 * UNIT + 5)), 0);
+    ss_digest_memo_forget(memo, 3 * UNIT + 5, UINT64_MAX);
+    assert_same_with(fd, 3 * UNIT + 5, memo);
+    assert_int_equal(ftruncate(fd, (off_t)size), 0);
+    assert_same_with(fd, size, memo);
+    ss_digest_memo_free(memo);
+}
+
+static void test_memo_trusts(void **state)
+{
+    struct ss_digest_memo *memo = ss_digest_memo_new();
+    const struct ss_digest_run how = {.memo = memo};
+    SS_AUTO_CLOSE int fd = generated_file(3 * UNIT);
+    struct ss_sha256 before, after;
+
+    (void)state;
+    assert_int_equal(ss_digest_verity(fd, 3 * UNIT, &how, &before), 0);
+    put(fd, "x", 1, UNIT + 7);
+    assert_int_equal(ss_digest_verity(fd, 3 * UNIT, &how, &after), 0);
+    assert_true(ss_sha256_equal(&before, &after)); /* it was not told */
+    ss_digest_memo_forget(memo, UNIT + 7, UNIT + 8);
+    assert_int_equal(ss_digest_verity(fd, 3 * UNIT, &how, &after), 0);
+    assert_false(ss_sha256_equal(&before, &after));
+    ss_digest_memo_free(memo);
+}
+
+/* What is forgotten while it is digested is not remembered afterwards. */
+static void test_memo_meanwhile(void **state)
+{
+    struct ss_digest_memo *memo = ss_digest_memo_new();
+    struct ss_sha256 digest = {{1}}, found;
+
+    (void)state;
+    uint64_t begun = ss_digest_memo_begin(memo, 5);
+    assert_int_not_equal(begun, 0);
+    ss_digest_memo_forget(memo, 5 * UNIT + 9, 5 * UNIT + 10);
+    ss_digest_memo_put(memo, 5, begun, &digest);
+    assert_false(ss_digest_memo_find(memo, 5, &found));
+    uint64_t again = ss_digest_memo_begin(memo, 5);
+    ss_digest_memo_put(memo, 5, begun, &digest); /* one who is late */
+    assert_false(ss_digest_memo_find(memo, 5, &found));
+    ss_digest_memo_forget(memo, 6 * UNIT, 7 * UNIT); /* its neighbours */
+    ss_digest_memo_forget(memo, 0, 5 * UNIT);
+    ss_digest_memo_put(memo, 5, again, &digest);
+    assert_true(ss_digest_memo_find(memo, 5, &found));
+    assert_int_equal(ss_digest_memo_begin(memo, UINT64_C(1) << 19), 0); /* too far */
+    ss_digest_memo_free(memo);
+}
+
+static void test_stop(void **state)
+{
+    SS_AUTO_CLOSE int fd = generated_file(3 * UNIT);
+    const _Atomic bool stop = true;
+    const struct ss_digest_run how = {.stop = &stop};
+    struct ss_sha256 digest;
+
+    (void)state;
+    assert_int_equal(ss_digest_verity(fd, 3 * UNIT, &how, &digest), -ECANCELED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,6 +527,10 @@ int main(void)
         cmocka_unit_test(test_progress),
         cmocka_unit_test(test_moving_file),
         cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_memo),
+        cmocka_unit_test(test_memo_trusts),
+        cmocka_unit_test(test_memo_meanwhile),
+        cmocka_unit_test(test_stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
