@@ -43,6 +43,7 @@
 #define SS_CLOSING_MAX 256u
 #define SS_INIT_MAX 512u
 #define SS_KEPT_MAX 1024u
+#define SS_WALKS_MAX 64u
 
 enum ss_commit {
     SS_COMMIT_SETTLE, /* published when its writers have ended well, or live on after a grace time */
@@ -78,6 +79,13 @@ struct ss_handle {
 
 struct ss_save;
 
+/* A thread whose rename was sent for a second walk. All 0: free. */
+struct ss_walk {
+    pid_t tid;
+    uint64_t sum;   /* of the names */
+    uint64_t since; /* CLOCK_MONOTONIC nanoseconds */
+};
+
 /* What a worker leaves to its successor, at the beginning of the arena; the tables follow. */
 struct ss_shared {
     uint64_t layout; /* see ss_fs_layout */
@@ -109,6 +117,10 @@ struct ss_shared {
 
     _Atomic uint32_t init_len; /* the kernel's first request; 0: it has not come yet */
     char init[SS_INIT_MAX];
+
+    /* See ops_rename.c. */
+    _Atomic uint64_t names_held_until;  /* until then the kernel is to remember no name; CLOCK_MONOTONIC nanoseconds */
+    struct ss_walk walks[SS_WALKS_MAX]; /* guarded by tables */
 
     _Atomic int32_t backing_last;                      /* highest backing id that the kernel gave */
     _Atomic int32_t unwanted_backings[SS_CLOSING_MAX]; /* that it may forget, see passthrough.h; 0: free */
@@ -153,7 +165,6 @@ struct ss_fs {
     _Atomic uint32_t settling_count; /* changes under tables; a look without it spares others the lock */
 
     _Atomic uint64_t save_changes; /* counts how often a save got a name or lost it; changes under tables */
-    _Atomic uint32_t names_held;   /* threads that wait for the kernel to remember no name */
     bool direct_io;                /* drafts bypass the kernel's page cache. Set when INIT comes, before any open */
     _Atomic bool passthrough;      /* the kernel can read images by itself, as far as is known */
     _Atomic bool any_unwanted;     /* in shared->unwanted_backings */

@@ -8,13 +8,13 @@
 /* How long the kernel may believe what it was told, in seconds. An image does not change under its node. Of
  * a name for which there is a save nothing may be believed: what it shows depends on who asks. */
 #define SS_TIMEOUT 1.0
-#define SS_NAME_TIMEOUT_MS 100
 
 /* ops_name.c */
 void ss_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void ss_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
 void ss_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
 void ss_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+/* ops_rename.c */
 void ss_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
                   unsigned int flags);
 /* ops_make.c */
@@ -59,6 +59,18 @@ int ss_dir_fd(struct ss_fs *fs, fuse_ino_t ino);
 /* False when the file fd (-1: a new one) could be written in place but never be replaced by a rename: it or the
  * directory is immutable or append-only. */
 bool ss_may_be_replaced(int dir, int fd);
+
+bool ss_exists(int dir, const char *name);
+
+/* Is the kernel to remember no name just now? */
+bool ss_names_held(struct ss_fs *fs);
+
+/* A save that failed over an old image: to its own family, too, the old image is what the name shows. Without an old
+ * image the family goes on seeing what it wrote. */
+bool ss_gave_way(struct ss_fs *fs, uint32_t index, fuse_ino_t parent, const char *name);
+
+/* Something that must not be done twice is about to be done to the save's draft, if it has one. */
+void ss_note_begun_to(struct ss_fs *fs, uint32_t index);
 
 /* Looks name up as thread tid sees it; entry is then one more lookup of its node. */
 int ss_lookup(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid, struct fuse_entry_param *entry);

@@ -1,4 +1,4 @@
-/* Names: who sees what under a name, and what unlink and rename do to images and drafts. */
+/* Names: who sees what under a name, and what unlink does to images and drafts. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,28 +47,9 @@ double ss_attr_timeout(const struct ss_fs *fs, const struct ss_node *node, const
  * before the name was looked at, for a save may have been published since. */
 static double name_timeout(struct ss_fs *fs, uint32_t dir, const char *name, uint64_t before)
 {
-    bool may = !fs->shared_directory && atomic_load(&fs->names_held) == 0;
+    bool may = !fs->shared_directory && !ss_names_held(fs);
     bool unchanged = !ss_save_is_at(fs, dir, name) && atomic_load(&fs->save_changes) == before;
-    return may && unchanged ? SS_NAME_TIMEOUT_MS / 1000.0 : 0.0;
-}
-
-/* What the kernel remembers of an image goes along when that is renamed, which must not be to where there is a save. So
- * that takes a moment: no more is to be remembered, and what is gets too old. Returns whether names are held. */
-static bool hold_names(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
-                       unsigned flags, pid_t tid)
-{
-    const struct timespec moment = {.tv_nsec = 2000000L * SS_NAME_TIMEOUT_MS};
-    bool held = ss_save_is_at(fs, ss_node_index(newparent), newname) ||
-                ((flags & RENAME_EXCHANGE) && ss_save_is_at(fs, ss_node_index(parent), name));
-    uint32_t own = held ? ss_save_find(fs, ss_node_index(parent), name, tid) : SS_NONE;
-
-    if (own != SS_NONE)
-        ss_save_release(fs, own); /* it is a draft that is renamed, of which nothing is remembered */
-    if (fs->shared_directory || !held || own != SS_NONE)
-        return false;
-    atomic_fetch_add(&fs->names_held, 1);
-    nanosleep(&moment, NULL);
-    return true;
+    return may && unchanged ? SS_TIMEOUT : 0.0;
 }
 
 int ss_save_entry(struct ss_fs *fs, uint32_t index, bool must_be_linked, struct fuse_entry_param *entry)
@@ -120,18 +101,16 @@ static int lookup_image(struct ss_fs *fs, fuse_ino_t parent, const char *name, s
     return 0;
 }
 
-static bool exists(int dir, const char *name)
+bool ss_exists(int dir, const char *name)
 {
     return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* A save that failed over an old image: to its own family, too, the old image is what the name shows. Without an old
- * image the family goes on seeing what it wrote. */
-static bool gave_way(struct ss_fs *fs, uint32_t index, fuse_ino_t parent, const char *name)
+bool ss_gave_way(struct ss_fs *fs, uint32_t index, fuse_ino_t parent, const char *name)
 {
     int dir = ss_dir_fd(fs, parent);
 
-    return ss_save_failed_for(ss_save_at(fs, index)) >= 0 && dir >= 0 && exists(dir, name);
+    return ss_save_failed_for(ss_save_at(fs, index)) >= 0 && dir >= 0 && ss_exists(dir, name);
 }
 
 int ss_lookup(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid, struct fuse_entry_param *entry)
@@ -142,8 +121,8 @@ int ss_lookup(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid, 
         uint32_t save = ss_save_find(fs, ss_node_index(parent), name, tid);
         if (save == SS_NONE)
             return lookup_image(fs, parent, name, entry);
-        int r = gave_way(fs, save, parent, name) ? lookup_image(fs, parent, name, entry)
-                                                 : ss_save_entry(fs, save, true, entry);
+        int r = ss_gave_way(fs, save, parent, name) ? lookup_image(fs, parent, name, entry)
+                                                    : ss_save_entry(fs, save, true, entry);
         ss_save_release(fs, save);
         if (r != -ENOENT)
             return r;
@@ -234,7 +213,7 @@ bool ss_join_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, b
     if (index == SS_NONE)
         return false;
     /* Over an image that shows again, only a truncation goes on with what failed; an edit is one of the image. */
-    bool joined = !(trusts_content && gave_way(fs, index, ss_node_id(dir), name)) && ss_judge_join(fs, index, tid);
+    bool joined = !(trusts_content && ss_gave_way(fs, index, ss_node_id(dir), name)) && ss_judge_join(fs, index, tid);
     if (!joined)
         ss_save_unlink(fs, index);
     ss_save_release(fs, index);
@@ -288,8 +267,7 @@ int ss_redirect_save(struct ss_fs *fs, struct ss_save *save, bool trusts_content
     return redirect(fs, dir, target, trusts_content, tid, trusts_content ? -1 : ss_save_data(save));
 }
 
-/* Something that must not be done twice is about to be done to the save's draft, if it has one. */
-static void note_begun_to(struct ss_fs *fs, uint32_t index)
+void ss_note_begun_to(struct ss_fs *fs, uint32_t index)
 {
     const struct ss_save *save = ss_save_at(fs, index);
     int draft = atomic_load(&save->draft);
@@ -307,9 +285,10 @@ static int drop_save(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_
         return 1;
     /* Programs unlink what they failed to write; soon after a failure that is the draft. Later the image is meant,
      * which the family has seen under the name since. */
-    bool image_meant = gave_way(fs, index, parent, name) && ss_save_failed_for(ss_save_at(fs, index)) > CLEANUP_SECONDS;
+    bool image_meant =
+        ss_gave_way(fs, index, parent, name) && ss_save_failed_for(ss_save_at(fs, index)) > CLEANUP_SECONDS;
     if (!image_meant)
-        note_begun_to(fs, index);
+        ss_note_begun_to(fs, index);
     int r = image_meant ? 1 : ss_judge_drop(fs, index);
     ss_save_release(fs, index);
     return r == -ESTALE ? 1 : r;
@@ -359,231 +338,4 @@ void ss_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
     int r = ss_settle_wait_name(ss_fs(req), req, ss_node_index(parent), name, tid);
     fuse_reply_err(req, r < 0 ? -r : -do_unlink(ss_fs(req), parent, name, tid));
-}
-
-/* Gives a draft another target. Claimed by the caller. */
-static int retarget(struct ss_fs *fs, uint32_t index, int old_dir, fuse_ino_t newparent, const char *newname,
-                    bool exclusive)
-{
-    struct ss_save *save = ss_save_at(fs, index);
-    struct ss_draft_record record;
-    int draft = atomic_load(&save->draft), dir = ss_dir_fd(fs, newparent);
-
-    if (dir < 0)
-        return dir;
-    if (exclusive && exists(dir, newname))
-        return -EEXIST;
-    ss_content_take_back(save); /* a crash half-way must not publish it under either name in the wrong place */
-    if (ss_node_id(ss_save_where(save)->dir) != newparent &&
-        renameat2(old_dir, save->draft_name, dir, save->draft_name, RENAME_NOREPLACE) < 0 &&
-        !ss_draft_still_named(dir, save->draft_name, draft)) /* unless a worker that died has done it */
-        return -errno;
-    pthread_mutex_lock(&save->state);
-    save->exclusive = exclusive;
-    save->record.exclusive = exclusive;
-    snprintf(save->record.target, sizeof save->record.target, "%s", newname);
-    record = save->record;
-    pthread_mutex_unlock(&save->state);
-    ss_save_relink(fs, index, ss_node_index(newparent), newname);
-    return ss_draft_write(draft, &record);
-}
-
-/* The image was renamed: an edit that has changed nothing yet goes with it. */
-static void follow_image(struct ss_fs *fs, uint32_t index, fuse_ino_t newparent, const char *newname)
-{
-    struct ss_save *save = ss_save_at(fs, index);
-
-    ss_save_claim(save);
-    pthread_mutex_lock(&save->state);
-    bool follows = save->status == SS_SAVE_OPEN && atomic_load(&save->draft) < 0;
-    pthread_mutex_unlock(&save->state);
-    if (follows)
-        ss_save_relink(fs, index, ss_node_index(newparent), newname);
-    ss_save_yield(save);
-}
-
-/* Renames the family's draft. Returns 1 when it has changed nothing yet, or is over: then the image is renamed. */
-static int rename_save(struct ss_fs *fs, uint32_t index, fuse_ino_t newparent, const char *newname, unsigned flags)
-{
-    struct ss_save *save = ss_save_at(fs, index);
-    char target[NAME_MAX + 1];
-    int r;
-
-    note_begun_to(fs, index);
-    ss_save_claim(save);
-    int old_dir = ss_save_place(fs, save, target);
-    pthread_mutex_lock(&save->state);
-    enum ss_save_status status = save->status;
-    pthread_mutex_unlock(&save->state);
-    if (atomic_load(&save->draft) < 0 || status == SS_SAVE_PUBLISHED || status == SS_SAVE_DROPPED)
-        r = 1;
-    else if (flags & RENAME_EXCHANGE)
-        r = -EINVAL;
-    else
-        r = retarget(fs, index, old_dir, newparent, newname, flags & RENAME_NOREPLACE);
-    ss_save_yield(save);
-    return r;
-}
-
-/* What the family was writing under the name is replaced, like any file; what had failed there is kept with its reason.
- * Claimed by the caller. */
-static void replace_save(struct ss_fs *fs, uint32_t index)
-{
-    if (ss_save_failed_for(ss_save_at(fs, index)) >= 0 && !ss_save_at(fs, index)->superseded)
-        ss_save_unlink(fs, index);
-    else
-        ss_judge_drop_claimed(fs, index);
-}
-
-/* The same when a worker that died may have been about to do it. besides: what was renamed, if it is a draft. */
-static void replace_own(struct ss_fs *fs, fuse_ino_t newparent, const char *newname, pid_t tid, uint32_t besides)
-{
-    uint32_t replaced = ss_save_find_besides(fs, ss_node_index(newparent), newname, tid, besides);
-
-    if (replaced == SS_NONE)
-        return;
-    ss_save_claim(ss_save_at(fs, replaced));
-    replace_save(fs, replaced);
-    ss_save_yield(ss_save_at(fs, replaced));
-    ss_save_release(fs, replaced);
-}
-
-/* Did a worker that died do this rename already? A draft's record may yet have to be written. */
-static bool renamed_before(struct ss_fs *fs, int dir, const char *name, fuse_ino_t newparent, const char *newname,
-                           uint32_t *renamed)
-{
-    struct ss_draft_record record;
-    struct stat st;
-    bool to_draft;
-    int pin;
-
-    *renamed = SS_NONE;
-    if (!ss_slot_was_begun(&pin) || pin < 0 || fstat(pin, &st) < 0)
-        return false;
-    uint32_t index = ss_slot_was_begun_to(fs, &to_draft);
-    /* An image, or a draft that was published since, under the one name or the other. */
-    if (!to_draft || index == SS_NONE)
-        return !ss_draft_still_named(dir, name, pin);
-    struct ss_save *save = ss_save_at(fs, index);
-    pthread_mutex_lock(&fs->tables);
-    const struct ss_place *place = ss_save_where(save);
-    bool done = ss_node_id(place->dir) == newparent && strcmp(place->target, newname) == 0;
-    pthread_mutex_unlock(&fs->tables);
-    if (!done)
-        return false;
-    *renamed = index;
-    pthread_mutex_lock(&save->state);
-    snprintf(save->record.target, sizeof save->record.target, "%s", newname);
-    record = save->record;
-    pthread_mutex_unlock(&save->state);
-    if (!ss_draft_still_named(ss_dir_fd(fs, newparent), newname, pin)) /* not published since */
-        ss_draft_write(pin, &record);
-    return true;
-}
-
-/* Both may be decided before the one is replaced, if a worker dies in between. by SS_NONE: not after all. */
-static void supersede(struct ss_fs *fs, uint32_t replaced, uint32_t by)
-{
-    if (replaced != SS_NONE)
-        atomic_store(&ss_save_at(fs, replaced)->superseded, by == SS_NONE ? 0 : ss_save_at(fs, by)->serial);
-}
-
-/* What the names show now was renamed: the kernel goes on with the nodes that it has of it. */
-static void rename_nodes(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
-                         const char *newname, unsigned flags)
-{
-    int dir = ss_dir_fd(fs, parent), newdir = ss_dir_fd(fs, newparent);
-    struct stat st, other;
-
-    if (fstatat(newdir, newname, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return;
-    bool exchanged = (flags & RENAME_EXCHANGE) && fstatat(dir, name, &other, AT_SYMLINK_NOFOLLOW) == 0;
-    ss_node_rename(fs, &st, ss_node_index(parent), name, exchanged ? &other : NULL, ss_node_index(newparent), newname);
-}
-
-static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
-                     unsigned flags, pid_t tid)
-{
-    int dir = ss_dir_fd(fs, parent), newdir = ss_dir_fd(fs, newparent);
-
-    if (dir < 0 || newdir < 0)
-        return -ESTALE;
-    if (ss_draft_reserved(name) || ss_draft_reserved(newname))
-        return -EPERM;
-    if (parent == newparent && strcmp(name, newname) == 0)
-        return 0;
-    uint32_t renamed;
-    if (renamed_before(fs, dir, name, newparent, newname, &renamed)) {
-        if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
-            replace_own(fs, newparent, newname, tid, renamed);
-        rename_nodes(fs, parent, name, newparent, newname, flags);
-        return 0;
-    }
-    uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
-    if (index != SS_NONE && gave_way(fs, index, parent, name)) {
-        ss_save_release(fs, index);
-        index = SS_NONE;
-    }
-    uint32_t replaced = SS_NONE; /* what the family itself is writing under the new name goes, like any file */
-    if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
-        replaced = ss_save_find_besides(fs, ss_node_index(newparent), newname, tid, index);
-    if (replaced != SS_NONE)
-        ss_save_claim(ss_save_at(fs, replaced)); /* so that it is not published in between */
-    supersede(fs, replaced, index);
-    int r = index == SS_NONE ? 1 : rename_save(fs, index, newparent, newname, flags);
-    if (r != 0)
-        supersede(fs, replaced, SS_NONE);
-    if (r == 1) {
-        ss_slot_note_begun(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
-        r = renameat2(dir, name, newdir, newname, flags) < 0 ? -errno : 0;
-        if (r == 0)
-            rename_nodes(fs, parent, name, newparent, newname, flags);
-        if (r == 0 && index != SS_NONE)
-            follow_image(fs, index, newparent, newname);
-    }
-    if (r == 0 && replaced != SS_NONE)
-        replace_save(fs, replaced);
-    if (replaced != SS_NONE) {
-        ss_save_yield(ss_save_at(fs, replaced));
-        ss_save_release(fs, replaced);
-    }
-    if (index != SS_NONE)
-        ss_save_release(fs, index);
-    return r;
-}
-
-/* Of what the family has just closed the outcome is waited for when the draft alone will not do: over an old image both
- * have to leave the name, and only images can be exchanged. */
-static int settle_own(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const char *name, pid_t tid, bool exchanges)
-{
-    int dir = ss_dir_fd(fs, parent);
-    if (dir < 0 || (!exchanges && !exists(dir, name)))
-        return 0;
-    uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
-    if (index == SS_NONE)
-        return 0;
-    int r = ss_settle_wait_save(fs, req, index);
-    ss_save_release(fs, index);
-    return r;
-}
-
-void ss_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
-                  unsigned int flags)
-{
-    struct ss_fs *fs = ss_fs(req);
-    pid_t tid = fuse_req_ctx(req)->pid;
-
-    int r = ss_settle_wait_name(fs, req, ss_node_index(parent), name, tid);
-    if (r == 0)
-        r = ss_settle_wait_name(fs, req, ss_node_index(newparent), newname, tid);
-    if (r == 0)
-        r = settle_own(fs, req, parent, name, tid, flags & RENAME_EXCHANGE);
-    if (r == 0 && (flags & RENAME_EXCHANGE))
-        r = settle_own(fs, req, newparent, newname, tid, true);
-    if (r == 0) {
-        bool held = hold_names(fs, parent, name, newparent, newname, flags, tid);
-        r = do_rename(fs, parent, name, newparent, newname, flags, tid);
-        atomic_fetch_sub(&fs->names_held, held);
-    }
-    fuse_reply_err(req, -r);
 }
