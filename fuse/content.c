@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ahead.h"
 #include "core/copy.h"
 #include "cred.h"
 #include "verdict.h"
@@ -204,6 +205,8 @@ static void note_failure(struct ss_save *save, off_t start, off_t end, int error
  * that a preparation that ran meanwhile is seen to be stale. */
 static void note_success(struct ss_save *save, off_t start, off_t end)
 {
+    if (end > start)
+        ss_ahead_forget(save, (uint64_t)start, (uint64_t)end);
     atomic_fetch_add(&save->changes, 1);
     pthread_mutex_lock(&save->state);
     if (ss_save_failures(save)->count && end > start)
@@ -337,9 +340,9 @@ ssize_t ss_content_copy(struct ss_fs *fs, struct ss_save *save, struct ss_handle
     return n < 0 ? -error : n;
 }
 
-int ss_content_sync(struct ss_save *save, bool data_only)
+int ss_content_sync(struct ss_fs *fs, struct ss_save *save, bool data_only)
 {
-    return atomic_load(&save->draft) < 0 ? 0 : ss_content_fsync(save, data_only);
+    return atomic_load(&save->draft) < 0 ? 0 : ss_ahead_fsync(fs, save, data_only);
 }
 
 int ss_content_set_times(struct ss_save *save, const struct timespec times[2])
@@ -351,6 +354,8 @@ int ss_content_set_times(struct ss_save *save, const struct timespec times[2])
     pthread_mutex_unlock(&save->state);
     if (futimens(ss_save_data(save), times) < 0)
         return -errno;
+    if (atomic_load(&save->backing) != 0)
+        ss_ahead_forget(save, 0, UINT64_MAX); /* the time tells nothing any more of what was written before */
     /* Who still writes unseen will close a descriptor yet, and that counts as a change anyway. */
     struct ss_stamp after = ss_verdict_written(save);
     pthread_mutex_lock(&save->state);

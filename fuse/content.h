@@ -39,7 +39,7 @@ int ss_content_set_times(struct ss_save *save, const struct timespec times[2]);
 int ss_content_fsync(struct ss_save *save, bool data_only);
 
 /* The same for a program, which may not have a draft yet. */
-int ss_content_sync(struct ss_save *save, bool data_only);
+int ss_content_sync(struct ss_fs *fs, struct ss_save *save, bool data_only);
 
 /* A draft that had been committed is changed again, or its save is spoilt: a crash must not publish it. Its seal no
  * longer fits either, so this is the second line of defence. Durable when it returns; costs nothing when there was no

@@ -15,9 +15,9 @@
  * No lock is held while /proc is read: see core/proc.h.
  *
  * Two threads more decide what becomes of saves that settle (settle.h). They serve no request, claim a save like
- * anybody else, and never take the receive lock. A save is in the list of those that settle (guarded by tables) as long
- * as save.settle (guarded by state, changed while busy is claimed) says so. Who waits for one holds nothing but a
- * reference on it. */
+ * anybody else, and never take the receive lock. Another one (writeout.h) only looks at saves. A save is in the list of
+ * those that settle (guarded by tables) as long as save.settle (guarded by state, changed while busy is claimed) says
+ * so. Who waits for one holds nothing but a reference on it. */
 #ifndef SAVESEAL_FUSE_FS_H
 #define SAVESEAL_FUSE_FS_H
 
@@ -26,6 +26,7 @@
 #include <fuse3/fuse_lowlevel.h>
 #include <limits.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/types.h>
@@ -163,6 +164,11 @@ struct ss_fs {
     pthread_t settle_thread, chores_thread;
     _Atomic bool settle_stopping;
     _Atomic uint32_t settling_count; /* changes under tables; a look without it spares others the lock */
+
+    /* Of writeout.c, the same. */
+    sem_t writeout_wanted;
+    pthread_t writeout_thread;
+    _Atomic bool writeout_stopping;
 
     _Atomic uint64_t save_changes; /* counts how often a save got a name or lost it; changes under tables */
     bool direct_io;                /* drafts bypass the kernel's page cache. Set when INIT comes, before any open */

@@ -17,6 +17,7 @@
 #include "save.h"
 #include "settle.h"
 #include "trim.h"
+#include "writeout.h"
 
 #define THREADS_MAX SS_SLOT_THREADS_MAX
 #define IDLE_MAX 8 /* more waiting threads than this are let go */
@@ -357,6 +358,8 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
         resume(session, fs);
 
     int r = ss_settle_start(fs);
+    if (r == 0)
+        r = ss_writeout_start(fs);
     if (r < 0)
         return r;
     while (ss_judge_deferred(fs)) /* before anybody can ask: close() may have returned long ago */
@@ -377,6 +380,7 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
     r = loop.error;
     pthread_mutex_unlock(&loop.lock);
     pthread_join(loop.left, NULL);
+    ss_writeout_stop(fs);
     ss_settle_stop(fs);
     if (r == 0 && atomic_load(&loop.stopping))
         return -ECANCELED;

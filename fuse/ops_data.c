@@ -59,7 +59,7 @@ void ss_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_
 
     (void)ino;
     if (handle->kind == SS_HANDLE_SAVE)
-        r = ss_content_sync(ss_save_at(fs, handle->save), datasync);
+        r = ss_content_sync(fs, ss_save_at(fs, handle->save), datasync);
     else
         r = fsync(handle->fd) < 0 ? -errno : 0;
     fuse_reply_err(req, -r);

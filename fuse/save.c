@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "judge.h"
+#include "core/digest_memo.h"
 #include "passthrough.h"
 #include "trim.h"
 
@@ -212,6 +213,7 @@ void ss_save_unref(struct ss_fs *fs, uint32_t index)
         return;
     ss_passthrough_forget_later(fs, atomic_load(&save->backing)); /* before nobody knows of it */
     atomic_store(&save->in_use, false);
+    ss_digest_memo_free(atomic_load(&save->memo));
     ss_family_close(&save->family);
     ss_party_close(save);
     ss_fs_close_later(fs, save->base);
@@ -511,6 +513,7 @@ void ss_save_rebuild(struct ss_fs *fs)
             continue;
         }
         init_locks(save);
+        atomic_store(&save->memo, NULL);
         save->busy = save->settle_listed = false;
         save->settle_waits = 0;
         save->next_deferred = SS_NONE;

@@ -89,7 +89,13 @@ struct ss_save {
     _Atomic int32_t backing; /* how the kernel calls the draft, which it then writes by itself; 0: all goes through us.
                                 Set once, before the kernel is told */
 
-    pthread_mutex_t preparing; /* one preparation at a time */
+    _Atomic bool unseen; /* it did once: no write that failed then is known */
+    off_t written_out;   /* of that: up to here the disk was told to begin. Only writeout.c's thread */
+
+    pthread_mutex_t preparing;             /* one preparation at a time. Guards the three: see ahead.h */
+    _Atomic(struct ss_digest_memo *) memo; /* of this worker alone. Set once, NULL not yet */
+    struct ss_stamp memo_written;          /* while the kernel writes by itself: what the memo knows is from then */
+    uint64_t memo_read;                    /* bytes that were digested ahead then */
 
     _Atomic bool unbuffered;  /* opened with O_DIRECT: is not to stay in the page cache */
     _Atomic uint64_t changes; /* counts completed changes of content */

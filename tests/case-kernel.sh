@@ -118,6 +118,41 @@ for i in range(20):
     equal "two names of one file show the same" "$(stat -c '%h %a' "$mnt/a")" "2 640"
 }
 
+# What the kernel remembers of an image goes along when a stranger renames it, which must not lead a family past its draft.
+moved() {
+    mkfifo "$work"/{ask,said}
+    "$python" -c 'import os, sys
+path, ask, said = sys.argv[1:]
+draft = open(path, "w")
+draft.write("x" * 100)
+draft.flush()
+with open(said, "w") as out:
+    for line in open(ask):
+        print(os.stat(path).st_size, file=out, flush=True)' "$mnt/taken" "$work/ask" "$work/said" &
+    local writer_pid=$!
+    equal "an image that a stranger renames to where there is a draft is not shown to its family" "$("$python" - "$mnt" "$work" <<'END'
+import os, sys
+mnt, work = sys.argv[1:]
+wrong = 0
+with open(work + "/said") as said, open(work + "/ask", "w") as ask:
+    for i in range(100):
+        image = "%s/image.%d" % (mnt, i)
+        with open(image, "w") as file:
+            file.write("image")
+        while os.stat(image).st_size != 5 or "user.saveseal.seal" not in os.listxattr(image):
+            pass
+        os.stat(image)
+        os.rename(image, mnt + "/taken")
+        print(file=ask, flush=True)
+        wrong += said.readline() != "100\n"
+        wrong += os.stat(mnt + "/taken").st_size != 5
+print(wrong)
+END
+)" 0
+    wait "$writer_pid"
+    rm "$work"/{ask,said}
+}
+
 writing() {
     head -c 50M /dev/zero >"$work/zeros"
     "$python" - "$mnt/direct" <<'END'
@@ -143,6 +178,64 @@ END
     check "a file of 1 TiB that is nearly all hole is sealed" sealed sparse
     equal "and still takes no more than its data" "$(($(stat -c %b "$back/sparse") < 100000))" 1
     rm "$mnt/sparse"
+}
+
+# What was digested while a program waited for its fsync is forgotten when it changes that again.
+ahead() {
+    local mode
+    for mode in any libvirt; do
+        serve -o "format=$mode"
+        equal "format=$mode: what changes after an fsync is digested anew" "$("$python" - "$mnt" "$SAVESEAL" <<'END'
+import ctypes, os, struct, subprocess, sys, time
+mnt, tool = sys.argv[1:]
+libc = ctypes.CDLL(None)
+SIZE = 12 << 20
+def nothing(fd): pass
+def middle(fd): os.pwrite(fd, b"changed", 5 << 20)
+def border(fd): os.pwrite(fd, b"changed", (6 << 20) - 3)
+def old_time(fd):
+    before = os.fstat(fd)
+    middle(fd)
+    os.utime(fd, ns=(before.st_atime_ns, before.st_mtime_ns))
+def shorter(fd):
+    os.ftruncate(fd, 7 << 20)
+    os.ftruncate(fd, SIZE)
+def hole(fd):
+    libc.fallocate(fd, 3, ctypes.c_long(2 << 20), ctypes.c_long(1 << 20))
+def child(fd):
+    pid = os.fork()
+    if pid == 0:
+        middle(fd)
+        os._exit(0)
+    os.waitpid(pid, 0)
+def synced_again(fd):
+    middle(fd)
+    os.fsync(fd)
+    border(fd)
+def mapped(fd):
+    import mmap
+    with mmap.mmap(fd, SIZE) as image:
+        image[4 << 20:(4 << 20) + 3] = b"new"
+changes = [nothing, middle, border, old_time, shorter, hole, child, synced_again, mapped] * 2
+for i, change in enumerate(changes):
+    path = "%s/ahead.%d" % (mnt, i)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    os.write(fd, (b"LibvirtQemudPart" + struct.pack("<5I", 2, 4000, 0, 0, 0)).ljust(92, b"\0") + os.urandom(SIZE - 92))
+    time.sleep(0.03)
+    os.fsync(fd)
+    change(fd)
+    os.close(fd)
+    fd = os.open(path, os.O_WRONLY)
+    os.pwrite(fd, b"LibvirtQemudSave", 0)
+    os.close(fd)
+    said = subprocess.run([tool, "verify", path], capture_output=True, text=True)
+    if said.returncode:
+        print(change.__name__, said.stdout, said.stderr)
+    os.unlink(path)
+END
+)" ""
+    done
+    serve
 }
 
 # --- -o format=libvirt ---
@@ -295,7 +388,7 @@ fallback() {
 }
 
 start_daemon
-for part in reading renamed writing unseen replaced fallback; do
+for part in reading renamed moved writing ahead unseen replaced fallback; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     run_part $part
 done

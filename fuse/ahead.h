@@ -1,0 +1,19 @@
+/* Digests in the shadow of the disk: while a program waits for its own fsync of a draft, what it has written so far is
+ * digested, as far as that gets. What is changed afterwards is forgotten again, so the last close finds only that to
+ * do. A save's memo (save.memo) belongs to this worker alone; a successor begins anew. */
+#ifndef SAVESEAL_FUSE_AHEAD_H
+#define SAVESEAL_FUSE_AHEAD_H
+
+#include "save.h"
+
+/* fsync or fdatasync of a draft, for a program, and digests meanwhile. Returns what ss_content_fsync does. Takes
+ * save.preparing, if nobody has it. */
+int ss_ahead_fsync(struct ss_fs *fs, struct ss_save *save, bool data_only);
+
+/* With save.preparing held: the memo, if what it knows is still so; else NULL. */
+struct ss_digest_memo *ss_ahead_known(struct ss_save *save);
+
+/* Bytes [start, end) were changed, and nobody knows yet. */
+void ss_ahead_forget(struct ss_save *save, uint64_t start, uint64_t end);
+
+#endif
