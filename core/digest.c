@@ -403,7 +403,7 @@ static int hash_unit(const struct run *run, struct hasher *hasher, unsigned char
     int err = hash_data(run, hasher, buf, unit, digest);
     if (err == 0 && begun)
         ss_digest_memo_put(memo, unit, begun, digest);
-    return err == -EAGAIN ? 0 : err;
+    return err == -EAGAIN && run->how->cached_only ? 0 : err;
 }
 
 /* One thread's work: units, until there are no more. */

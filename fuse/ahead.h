@@ -10,9 +10,6 @@
  * save.preparing, if nobody has it. */
 int ss_ahead_fsync(struct ss_fs *fs, struct ss_save *save, bool data_only);
 
-/* With save.preparing held: the memo, if what it knows is still so; else NULL. */
-struct ss_digest_memo *ss_ahead_known(struct ss_save *save);
-
 /* Bytes [start, end) were changed, and nobody knows yet. */
 void ss_ahead_forget(struct ss_save *save, uint64_t start, uint64_t end);
 

@@ -65,10 +65,4 @@ static inline uint32_t ss_pool_count(const struct ss_pool *pool)
     return *pool->used - pool->free_count;
 }
 
-/* Records below this index have been taken at least once. Without a lock. */
-static inline uint32_t ss_pool_reach(const struct ss_pool *pool)
-{
-    return __atomic_load_n(pool->used, __ATOMIC_ACQUIRE);
-}
-
 #endif

@@ -12,10 +12,9 @@
 #include "core/copy.h"
 #include "cred.h"
 #include "verdict.h"
+#include "writeout.h"
 #include "core/proc.h"
 #include "core/util.h"
-
-#define STREAM_STEP ((off_t)8 << 20)
 
 static void describe(struct ss_fs *fs, struct ss_save *save, struct ss_draft_record *record)
 {
@@ -166,12 +165,14 @@ int ss_content_fsync(struct ss_save *save, bool data_only)
 {
     int draft = atomic_load(&save->draft), witness = open_witness(save);
 
+    pthread_mutex_lock(&save->syncing);
     int error = (data_only ? fdatasync(draft) : fsync(draft)) < 0 ? errno : 0;
     if (!error && atomic_load(&save->unsure) && witness >= 0 && fdatasync(witness) < 0)
         error = errno;
     if (error)
         note_sync_failure(save, error);
     atomic_store(&save->unsure, false);
+    pthread_mutex_unlock(&save->syncing);
     return -error;
 }
 
@@ -223,19 +224,6 @@ void ss_content_note_unseen(struct ss_save *save, struct ss_handle *handle, cons
     note_success(save, 0, 0);
 }
 
-/* Has the disk begin with what is written from one end to the other, so that less is left to do while close() waits. */
-static void write_out_early(struct ss_handle *handle, int fd, off_t off, off_t end)
-{
-    if (off != atomic_load(&handle->stream_to))
-        atomic_store(&handle->stream_from, off);
-    atomic_store(&handle->stream_to, end);
-    off_t from = atomic_load(&handle->stream_from);
-    if (end - from < STREAM_STEP)
-        return;
-    sync_file_range(fd, from, end - from, SYNC_FILE_RANGE_WRITE); /* an error stays for fdatasync to tell */
-    atomic_store(&handle->stream_from, end);
-}
-
 ssize_t ss_content_write(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid, bool page_cache,
                          const void *buf, size_t size, off_t off)
 {
@@ -247,7 +235,7 @@ ssize_t ss_content_write(struct ss_fs *fs, struct ss_save *save, struct ss_handl
     int r = fd < 0 ? fd : ss_pwrite_full(fd, buf, size, off, &done);
     if (done > 0) {
         note_success(save, off, off + (off_t)done);
-        write_out_early(handle, fd, off, off + (off_t)done);
+        ss_writeout_written(fs, save, done);
     }
     if (r < 0)
         note_failure(save, off + (off_t)done, end, -r);
@@ -333,9 +321,10 @@ ssize_t ss_content_copy(struct ss_fs *fs, struct ss_save *save, struct ss_handle
     int fd = draft_for_change(fs, save, INT64_MAX);
     ssize_t n = fd < 0 ? -1 : copy_file_range(from, &from_off, fd, &off, len, 0);
     int error = fd < 0 ? -fd : errno;
-    if (n > 0)
+    if (n > 0) {
         note_success(save, start, start + n);
-    else if (n < 0 && loses_data(error))
+        ss_writeout_written(fs, save, (size_t)n);
+    } else if (n < 0 && loses_data(error))
         note_failure(save, start, start + (off_t)len, error);
     return n < 0 ? -error : n;
 }
@@ -354,8 +343,6 @@ int ss_content_set_times(struct ss_save *save, const struct timespec times[2])
     pthread_mutex_unlock(&save->state);
     if (futimens(ss_save_data(save), times) < 0)
         return -errno;
-    if (atomic_load(&save->backing) != 0)
-        ss_ahead_forget(save, 0, UINT64_MAX); /* the time tells nothing any more of what was written before */
     /* Who still writes unseen will close a descriptor yet, and that counts as a change anyway. */
     struct ss_stamp after = ss_verdict_written(save);
     pthread_mutex_lock(&save->state);

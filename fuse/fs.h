@@ -7,6 +7,7 @@
  *      save.busy             no lock, but claimed like one, and across I/O: see save.h
  *   2. save.content          one save: making its draft file; long (copies data)
  *   3. save.preparing        one save: sync and digest; long
+ *      save.syncing          one save, within it or without: a sync, until its error is noted; long
  *   4. fs.tables             all of the node, handle and save tables; short, no I/O, never /proc
  *   5. save.state            one save: verdict, failures, writers, parties, whether it settles; short, no I/O, never
  *                            /proc (to poll or register a pidfd is neither)
@@ -15,9 +16,9 @@
  * No lock is held while /proc is read: see core/proc.h.
  *
  * Two threads more decide what becomes of saves that settle (settle.h). They serve no request, claim a save like
- * anybody else, and never take the receive lock. Another one (writeout.h) only looks at saves. A save is in the list of
- * those that settle (guarded by tables) as long as save.settle (guarded by state, changed while busy is claimed) says
- * so. Who waits for one holds nothing but a reference on it. */
+ * anybody else, and never take the receive lock. Another one (writeout.h) syncs drafts that are being written. A save
+ * is in the list of those that settle (guarded by tables) as long as save.settle (guarded by state, changed while busy
+ * is claimed) says so. Who waits for one holds nothing but a reference on it. */
 #ifndef SAVESEAL_FUSE_FS_H
 #define SAVESEAL_FUSE_FS_H
 
@@ -71,9 +72,7 @@ struct ss_handle {
     enum ss_finding close_finding;
     int close_number;
 
-    _Atomic bool changed;      /* SAVE: something was written or cut through it, or it was tried */
-    _Atomic off_t stream_from; /* SAVE: what was written in one go and the disk was not told to begin with */
-    _Atomic off_t stream_to;
+    _Atomic bool changed; /* SAVE: something was written or cut through it, or it was tried */
 
     _Atomic pid_t last_writer; /* thread of the last WRITE: saves a look into /proc each time */
 };
@@ -83,8 +82,9 @@ struct ss_save;
 /* A thread whose rename was sent for a second walk. All 0: free. */
 struct ss_walk {
     pid_t tid;
-    uint64_t sum;   /* of the names */
-    uint64_t since; /* CLOCK_MONOTONIC nanoseconds */
+    uint64_t sum;     /* of the names */
+    uint64_t request; /* number of the first try */
+    uint64_t since;   /* CLOCK_MONOTONIC nanoseconds */
 };
 
 /* What a worker leaves to its successor, at the beginning of the arena; the tables follow. */

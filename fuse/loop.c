@@ -16,6 +16,7 @@
 #include "passthrough.h"
 #include "save.h"
 #include "settle.h"
+#include "sweep.h"
 #include "trim.h"
 #include "writeout.h"
 
@@ -293,7 +294,7 @@ static void wait_for_end(struct loop *loop)
         }
         if (signal == SIGCHLD && !ss_trim_goes_on())
             continue; /* its helper has ended */
-        ss_save_sweep(loop->fs);
+        ss_sweep(loop->fs);
         ss_trim(loop->fs);
     }
 }

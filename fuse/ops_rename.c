@@ -15,7 +15,6 @@
 /* How long the kernel may take to write down what it was told: threads that have the answer and no processor. */
 #define MOMENT_NS 20000000L
 #define SECOND_NS UINT64_C(1000000000)
-#define WALK_NS (10 * SECOND_NS) /* a second walk that takes longer is none */
 
 static uint64_t now_ns(void)
 {
@@ -45,9 +44,16 @@ static uint64_t sum_of(fuse_ino_t parent, const char *name, fuse_ino_t newparent
     return sum;
 }
 
+/* A second walk that takes longer is none. What becomes of the name that is to be replaced is waited for on it. */
+static uint64_t walk_ns(const struct ss_fs *fs)
+{
+    return 10 * SECOND_NS + 20 * fs->grace_ns;
+}
+
 /* Takes down that tid is sent for a second walk; until it is done, no name is to be remembered. Returns true when it
- * was before: it has come from there. */
-static bool comes_again(struct ss_fs *fs, pid_t tid, uint64_t sum)
+ * was before: it has come from there. request: its number, for a worker may die and its request, the first one, come to
+ * the next. */
+static bool comes_again(struct ss_fs *fs, pid_t tid, uint64_t sum, uint64_t request)
 {
     struct ss_walk *walks = fs->shared->walks;
     uint64_t now = now_ns();
@@ -60,9 +66,12 @@ static bool comes_again(struct ss_fs *fs, pid_t tid, uint64_t sum)
     for (uint32_t i = 0; i < SS_WALKS_MAX; i++)
         if (walks[i].tid == tid && walks[i].sum == sum)
             at = i;
-    bool again = walks[at].tid == tid && walks[at].sum == sum && now < walks[at].since + WALK_NS;
-    walks[at] = (struct ss_walk){.tid = tid, .sum = sum, .since = now};
-    atomic_store(&fs->shared->names_held_until, now + WALK_NS);
+    bool known = walks[at].tid == tid && walks[at].sum == sum && now < walks[at].since + walk_ns(fs);
+    if (!known)
+        walks[at] = (struct ss_walk){.tid = tid, .sum = sum, .request = request};
+    bool again = walks[at].request != request;
+    walks[at].since = now;
+    atomic_store(&fs->shared->names_held_until, now + walk_ns(fs));
     pthread_mutex_unlock(&fs->tables);
     return again;
 }
@@ -78,7 +87,7 @@ static void end_walk(struct ss_fs *fs, pid_t tid, uint64_t sum)
             walks[i] = (struct ss_walk){0};
         youngest = walks[i].since > youngest ? walks[i].since : youngest;
     }
-    atomic_store(&fs->shared->names_held_until, youngest ? youngest + WALK_NS : 0);
+    atomic_store(&fs->shared->names_held_until, youngest ? youngest + walk_ns(fs) : 0);
     pthread_mutex_unlock(&fs->tables);
 }
 
@@ -298,13 +307,14 @@ static int rename_forgotten(struct ss_fs *fs, fuse_ino_t parent, const char *nam
     struct timespec moment = {.tv_nsec = MOMENT_NS};
     pid_t walker = tid > 0 ? tid : -gettid();
 
-    if (!comes_again(fs, walker, sum) && tid > 0)
+    if (!comes_again(fs, walker, sum, ss_slot_request_number()) && tid > 0)
         return -ESTALE;
     if (tid <= 0) /* not to be told from others like it: until all is forgotten */
         moment.tv_sec = (time_t)SS_TIMEOUT;
     nanosleep(&moment, NULL);
     int r = do_rename(fs, parent, name, newparent, newname, flags, tid);
-    end_walk(fs, walker, sum);
+    if (walker < 0)
+        end_walk(fs, walker, sum);
     return r;
 }
 
@@ -328,6 +338,7 @@ void ss_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
 {
     struct ss_fs *fs = ss_fs(req);
     pid_t tid = fuse_req_ctx(req)->pid;
+    int none;
 
     int r = ss_settle_wait_name(fs, req, ss_node_index(parent), name, tid);
     if (r == 0)
@@ -336,9 +347,12 @@ void ss_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
         r = settle_own(fs, req, parent, name, tid, flags & RENAME_EXCHANGE);
     if (r == 0 && (flags & RENAME_EXCHANGE))
         r = settle_own(fs, req, newparent, newname, tid, true);
-    if (r == 0 && matters(fs, parent, name, newparent, newname, flags, tid))
+    /* What was begun has come from its second walk, if it needed one. */
+    if (r == 0 && !ss_slot_was_begun(&none) && matters(fs, parent, name, newparent, newname, flags, tid))
         r = rename_forgotten(fs, parent, name, newparent, newname, flags, tid);
     else if (r == 0)
         r = do_rename(fs, parent, name, newparent, newname, flags, tid);
+    if (r != -ESTALE && ss_names_held(fs))
+        end_walk(fs, tid, sum_of(parent, name, newparent, newname));
     fuse_reply_err(req, -r);
 }

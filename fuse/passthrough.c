@@ -7,10 +7,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "ahead.h"
 #include "core/util.h"
 #include "log.h"
-#include "verdict.h"
 #include "writeout.h"
 
 /* Linux 6.9, include/uapi/linux/fuse.h; older headers lack them. In the first word of INIT's flags: */
@@ -230,53 +228,16 @@ static int32_t make_draft_known(struct ss_fs *fs, int draft)
     return fd < 0 ? 0 : make_known(fs, fd);
 }
 
-/* With state held: it was closed by all, and is opened once more. */
-static bool is_reopened(const struct ss_save *save)
-{
-    return save->backing != 0 && save->closed_once && save->handles == 1;
-}
-
-/* When something was written and it is opened once more (by libvirt, for example, which then says in the header that
- * the image is complete), all goes through us from here on: so the digests of what was there before remain good. */
-static void see_from_now_on(struct ss_fs *fs, struct ss_save *save)
-{
-    pthread_mutex_lock(&save->state);
-    bool reopened = is_reopened(save);
-    pthread_mutex_unlock(&save->state);
-    struct ss_stamp now = ss_verdict_written(save);
-    if (!reopened || now.size <= 0)
-        return;
-
-    pthread_mutex_lock(&save->preparing);
-    if (!ss_ahead_known(save))
-        ss_ahead_forget(save, 0, UINT64_MAX);
-    now = ss_verdict_written(save);
-    pthread_mutex_lock(&save->state);
-    int32_t given_up = is_reopened(save) ? save->backing : 0;
-    if (given_up != 0) {
-        atomic_store(&save->prepared.valid, ss_verdict_is_current(save, &now));
-        atomic_store(&save->backing, 0);
-    }
-    pthread_mutex_unlock(&save->state);
-    pthread_mutex_unlock(&save->preparing);
-    pthread_mutex_lock(&fs->tables);
-    ss_passthrough_forget_later(fs, given_up);
-    pthread_mutex_unlock(&fs->tables);
-}
-
 /* As with images, all that are open at a time must agree: so it begins with the first. */
 static int32_t draft_backing(struct ss_fs *fs, struct ss_save *save)
 {
     int draft = atomic_load(&save->draft);
 
-    see_from_now_on(fs, save);
-    if (atomic_load(&save->unseen) || atomic_load(&save->backing) != 0 || !fs->marked_only || draft < 0 ||
-        !atomic_load(&fs->passthrough))
+    if (atomic_load(&save->backing) != 0 || !fs->marked_only || draft < 0 || !atomic_load(&fs->passthrough))
         return atomic_load(&save->backing);
     int32_t made = make_draft_known(fs, draft), surplus = made;
     pthread_mutex_lock(&save->state);
     if (made != 0 && save->backing == 0 && save->handles == 1) {
-        atomic_store(&save->unseen, true);
         atomic_store(&save->backing, made);
         surplus = 0;
     }

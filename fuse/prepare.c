@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ahead.h"
 #include "content.h"
 #include "verdict.h"
 #include "core/seal.h"
@@ -33,7 +32,7 @@ static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, uint64_t size
                            struct ss_seal *seal)
 {
     struct sync_job job = {.save = save};
-    struct ss_digest_run how = {.drops = atomic_load(&save->unbuffered), .memo = ss_ahead_known(save)};
+    struct ss_digest_run how = {.drops = atomic_load(&save->unbuffered), .memo = atomic_load(&save->memo)};
     pthread_t thread;
 
     bool threaded = size > SHORT && pthread_create(&thread, NULL, run_sync, &job) == 0;
@@ -105,7 +104,7 @@ static int seal_draft(struct ss_fs *fs, struct ss_save *save, uint64_t size, con
     return r < 0 ? r : sync_commitment(fs, save);
 }
 
-/* The kernel wrote the draft by itself, at least once, so that we know of no write that failed. What can be seen:
+/* The kernel wrote the draft by itself, so that we know of no write that failed. What can be seen:
  * whether the disk is full, and the format's own mark. Returns 0, or -errno and what that is. */
 static int check_unseen(struct ss_fs *fs, struct ss_save *save, uint64_t size, enum ss_completion completion,
                         enum ss_finding *finding)
@@ -144,7 +143,7 @@ static int prepare_changed(struct ss_fs *fs, struct ss_save *save, uint64_t chan
     prepared.written = ss_stamp_of_content(&st);
     prepared.completion = probe.completion;
     snprintf(prepared.why, sizeof prepared.why, "%s", probe.why);
-    if (atomic_load(&save->unseen))
+    if (atomic_load(&save->backing) != 0)
         r = check_unseen(fs, save, (uint64_t)st.st_size, probe.completion, finding);
     if (r == 0 && st.st_size == 0)
         r = ss_seal_remove(fd); /* an empty file is published unsealed: there is nothing to vouch for */

@@ -5,12 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "judge.h"
 #include "core/digest_memo.h"
 #include "passthrough.h"
 #include "trim.h"
-
-#define EXPECTED_SECONDS 10 /* how long a redirected open may take to come */
 
 struct ss_save *ss_save_at(struct ss_fs *fs, uint32_t index)
 {
@@ -80,6 +77,7 @@ static void init_locks(struct ss_save *save)
 {
     pthread_mutex_init(&save->content, NULL);
     pthread_mutex_init(&save->preparing, NULL);
+    pthread_mutex_init(&save->syncing, NULL);
     pthread_mutex_init(&save->state, NULL);
     pthread_cond_init(&save->idle, NULL);
 }
@@ -221,6 +219,7 @@ void ss_save_unref(struct ss_fs *fs, uint32_t index)
     ss_fs_close_later(fs, atomic_load(&save->witness));
     pthread_mutex_destroy(&save->content);
     pthread_mutex_destroy(&save->preparing);
+    pthread_mutex_destroy(&save->syncing);
     pthread_mutex_destroy(&save->state);
     pthread_cond_destroy(&save->idle);
     ss_node_unref(fs, ss_save_where(save)->dir);
@@ -526,74 +525,14 @@ void ss_save_rebuild(struct ss_fs *fs)
     }
 }
 
-static bool try_claim(struct ss_save *save)
+uint32_t ss_save_next(struct ss_fs *fs, uint32_t index)
 {
-    pthread_mutex_lock(&save->state);
-    bool claimed = !save->busy;
-    save->busy = true;
-    pthread_mutex_unlock(&save->state);
-    return claimed;
-}
-
-/* A tool, or somebody in the backing directory, has removed the draft. */
-static bool is_gone(struct ss_save *save)
-{
-    struct stat st;
-    int draft = atomic_load(&save->draft);
-
-    return draft >= 0 && fstat(draft, &st) == 0 && st.st_nlink == 0;
-}
-
-/* A save that nobody has open: forget opens that were expected and never came (their thread was killed on the way), and
- * what follows from that. */
-static void sweep_one(struct ss_fs *fs, uint32_t index, time_t now)
-{
-    struct ss_save *save = ss_save_at(fs, index);
-    bool creator_lives = ss_family_creator_lives(&save->family);
-
-    if (!try_claim(save))
-        return; /* next time: the main thread does not wait */
-    pthread_mutex_lock(&save->state);
-    bool held_up = !ss_save_is_idle(save) && save->writers == 0;
-    bool late = held_up && (!creator_lives || now - save->expected_since > EXPECTED_SECONDS);
-    if (late)
-        ss_save_expected_came(save, 0);
-    bool settles = save->settle != SS_SETTLE_NO; /* then its end is being waited for elsewhere */
-    bool unused = save->handles == 0 && ss_save_is_idle(save) && !settles;
-    bool opened = save->opened;
-    bool unjudged = unused && opened && save->record.state != SS_DRAFT_WAIT;
-    pthread_mutex_unlock(&save->state);
-
-    if (unjudged)
-        ss_judge_conclude(fs, index);
-    if (unused && opened && !creator_lives)
-        ss_judge_abandon(fs, index);
-    if (unused && (!opened || !creator_lives || is_gone(save)))
-        ss_save_unlink(fs, index);
-    ss_save_yield(save);
-}
-
-void ss_save_sweep(struct ss_fs *fs)
-{
-    struct timespec now;
-    uint32_t behind = 0;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    for (;;) {
-        pthread_mutex_lock(&fs->tables);
-        uint32_t index = fs->save_count ? behind : SS_NONE;
-        while (index < *fs->saves.used && !(ss_save_at(fs, index)->in_use && ss_save_at(fs, index)->linked))
-            index++;
-        if (index >= *fs->saves.used) {
-            pthread_mutex_unlock(&fs->tables);
-            ss_fs_close_pending(fs);
-            return;
-        }
+    pthread_mutex_lock(&fs->tables);
+    uint32_t used = fs->save_count ? *fs->saves.used : 0;
+    while (index < used && !(ss_save_at(fs, index)->in_use && ss_save_at(fs, index)->linked))
+        index++;
+    if (index < used)
         ss_save_ref(fs, index);
-        pthread_mutex_unlock(&fs->tables);
-
-        sweep_one(fs, index, now.tv_sec);
-        ss_save_release(fs, index);
-        behind = index + 1;
-    }
+    pthread_mutex_unlock(&fs->tables);
+    return index < used ? index : SS_NONE;
 }

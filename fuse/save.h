@@ -90,12 +90,19 @@ struct ss_save {
                                 Set once, before the kernel is told */
 
     _Atomic bool unseen; /* it did once: no write that failed then is known */
-    off_t written_out;   /* of that: up to here the disk was told to begin. Only writeout.c's thread */
 
-    pthread_mutex_t preparing;             /* one preparation at a time. Guards the three: see ahead.h */
+    /* Of writeout.c; the last two are its thread's own. */
+    _Atomic uint64_t written; /* bytes, through us */
+    uint64_t looked_at;       /* progress at the last look */
+    uint64_t written_out;     /* and when it was synced */
+
+    pthread_mutex_t preparing;             /* one preparation at a time. Guards the next two: see ahead.h */
     _Atomic(struct ss_digest_memo *) memo; /* of this worker alone. Set once, NULL not yet */
-    struct ss_stamp memo_written;          /* while the kernel writes by itself: what the memo knows is from then */
-    uint64_t memo_read;                    /* bytes that were digested ahead then */
+    uint64_t digested_at;                  /* what `written` was when digests were last taken ahead */
+
+    /* A write-back error is told once: nobody may take the answer "none" for good while another has the error in hand.
+     */
+    pthread_mutex_t syncing;
 
     _Atomic bool unbuffered;  /* opened with O_DIRECT: is not to stay in the page cache */
     _Atomic uint64_t changes; /* counts completed changes of content */
@@ -233,8 +240,7 @@ int ss_save_data(struct ss_save *save);
  */
 int ss_save_place(struct ss_fs *fs, struct ss_save *save, char target[NAME_MAX + 1]);
 
-/* Drops saves that nobody can continue: announced but never opened, and closed ones whose creator has ended. Called now
- * and then. */
-void ss_save_sweep(struct ss_fs *fs);
+/* The first save at or behind index that has a name, with a reference, or SS_NONE. */
+uint32_t ss_save_next(struct ss_fs *fs, uint32_t index);
 
 #endif

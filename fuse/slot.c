@@ -17,6 +17,11 @@ struct ss_slot *ss_slot_mine(void)
     return mine;
 }
 
+uint64_t ss_slot_request_number(void)
+{
+    return mine ? my_request->unique & ~SS_RESENT : 0;
+}
+
 struct ss_slot *ss_slot_at(struct ss_fs *fs, uint32_t index)
 {
     return &fs->shared->slots[index];

@@ -58,6 +58,9 @@ struct ss_slot {
 /* The calling thread's slot, NULL when it has none. */
 struct ss_slot *ss_slot_mine(void);
 
+/* The number of the calling thread's request, the same when it is sent again; 0: it has none. */
+uint64_t ss_slot_request_number(void);
+
 /* Takes a free slot for the calling thread and gives it back. begin returns 0 or -ENFILE. */
 int ss_slot_begin(struct ss_fs *fs);
 void ss_slot_end(struct ss_fs *fs);

@@ -1,98 +1,117 @@
 #include "writeout.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 
-#include "save.h"
+#include "ahead.h"
+#include "content.h"
 
-#define TICK_NS 20000000L
-#define STEP ((off_t)8 << 20)
+#define STEP (UINT64_C(32) << 20) /* bytes: some tenths of a second for a disk, little to redo */
+#define TICK_MS 20U
+#define REST_MS 320U /* between two looks when nothing happens */
 
-/* Returns whether it is being written, and by the kernel itself. */
-static bool is_unseen(struct ss_save *save)
+/* What was seen of all saves. */
+struct look {
+    bool unseen; /* there are drafts that the kernel writes by itself */
+    bool grown;  /* one of them has grown */
+};
+
+/* Is it being written? */
+static bool is_written(struct ss_save *save)
 {
-    if (atomic_load(&save->backing) == 0 || atomic_load(&save->draft) < 0)
+    if (atomic_load(&save->draft) < 0)
         return false;
     pthread_mutex_lock(&save->state);
-    bool unseen = save->status == SS_SAVE_OPEN && save->writers > 0;
+    bool written = save->status == SS_SAVE_OPEN && save->writers > 0;
     pthread_mutex_unlock(&save->state);
-    return unseen;
+    return written;
 }
 
-/* What was appended since the last look. Who writes in the middle of a file may write there again. */
-static void write_out(struct ss_save *save)
+/* A count of bytes that grows with what is written. */
+static uint64_t progress_of(struct ss_save *save, bool unseen)
 {
-    int draft = atomic_load(&save->draft);
+    uint64_t progress = atomic_load(&save->written);
     struct stat st;
 
-    if (fstat(draft, &st) < 0)
-        return;
-    if (st.st_size < save->written_out)
-        save->written_out = st.st_size;
-    if (st.st_size - save->written_out < STEP)
-        return;
-    off_t from = save->written_out;
-    sync_file_range(draft, from, st.st_size - from, SYNC_FILE_RANGE_WRITE); /* an error stays for fdatasync to tell */
-    save->written_out = st.st_size;
+    if (unseen && fstat(atomic_load(&save->draft), &st) == 0)
+        progress += (uint64_t)st.st_blocks * 512;
+    return progress;
 }
 
-/* Returns whether there was something to look at. */
-static bool look_at_all(struct ss_fs *fs)
+static void look_at(struct ss_fs *fs, struct ss_save *save, struct look *look)
 {
-    bool any = false;
+    bool unseen = atomic_load(&save->backing) != 0;
+    uint64_t progress = progress_of(save, unseen);
 
-    for (uint32_t i = 0; i < ss_pool_reach(&fs->saves) && !atomic_load(&fs->writeout_stopping); i++) {
-        struct ss_save *save = ss_save_at(fs, i);
-        if (!atomic_load(&save->in_use))
-            continue;
-        pthread_mutex_lock(&fs->tables);
-        bool held = save->in_use && save->linked;
-        if (held)
-            ss_save_ref(fs, i);
-        pthread_mutex_unlock(&fs->tables);
-        if (!held)
-            continue;
-        if (is_unseen(save)) {
-            write_out(save);
-            any = true;
-        }
+    look->unseen |= unseen;
+    look->grown |= unseen && progress > save->looked_at;
+    save->looked_at = progress;
+    if (progress < save->written_out)
+        save->written_out = progress;
+    if (progress - save->written_out < STEP)
+        return;
+    save->written_out = progress;
+    if (unseen)
+        ss_content_fsync(save, true); /* a failure is noted, and the last close tells */
+    else
+        ss_ahead_fsync(fs, save, true);
+}
+
+static void look_at_all(struct ss_fs *fs, struct look *look)
+{
+    *look = (struct look){0};
+    for (uint32_t i = 0; (i = ss_save_next(fs, i)) != SS_NONE; i++) {
+        if (is_written(ss_save_at(fs, i)) && !atomic_load(&fs->writeout_stopping))
+            look_at(fs, ss_save_at(fs, i), look);
         ss_save_release(fs, i);
     }
-    return any;
+    ss_fs_close_pending(fs);
 }
 
-static void *look(void *context)
+/* Returns when something is to be looked at: a notice came, or so much time went by (0: none). */
+static void wait_for(struct ss_fs *fs, unsigned milliseconds)
 {
-    const struct timespec tick = {.tv_nsec = TICK_NS};
+    struct timespec until;
+
+    if (milliseconds == 0) {
+        sem_wait(&fs->writeout_wanted); /* when a signal ends it, that is a look too many */
+        return;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)milliseconds * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    sem_clockwait(&fs->writeout_wanted, CLOCK_MONOTONIC, &until);
+}
+
+static void *write_out(void *context)
+{
     struct ss_fs *fs = context;
+    unsigned pause = 0;
+    struct look look;
 
     while (!atomic_load(&fs->writeout_stopping)) {
-        sem_wait(&fs->writeout_wanted); /* when a signal ends it, that is a look too many */
-        while (look_at_all(fs) && !atomic_load(&fs->writeout_stopping))
-            nanosleep(&tick, NULL);
-        ss_fs_close_pending(fs);
+        wait_for(fs, pause);
+        look_at_all(fs, &look);
+        if (!look.unseen)
+            pause = 0;
+        else if (look.grown || pause == 0)
+            pause = TICK_MS;
+        else if (pause < REST_MS)
+            pause *= 2;
     }
     return NULL;
 }
 
-static bool is_useful(const struct ss_fs *fs)
-{
-    return fs->marked_only && !fs->no_passthrough;
-}
-
 int ss_writeout_start(struct ss_fs *fs)
 {
-    if (!is_useful(fs))
-        return 0;
-    sem_init(&fs->writeout_wanted, 0, 1); /* the worker before may have left drafts open */
-    return -pthread_create(&fs->writeout_thread, NULL, look, fs);
+    sem_init(&fs->writeout_wanted, 0, 1); /* a worker before may have left drafts open */
+    return -pthread_create(&fs->writeout_thread, NULL, write_out, fs);
 }
 
 void ss_writeout_stop(struct ss_fs *fs)
 {
-    if (!is_useful(fs))
-        return;
     atomic_store(&fs->writeout_stopping, true);
     sem_post(&fs->writeout_wanted);
     pthread_join(fs->writeout_thread, NULL);
@@ -102,6 +121,14 @@ void ss_writeout_notice(struct ss_fs *fs)
 {
     int value;
 
-    if (is_useful(fs) && sem_getvalue(&fs->writeout_wanted, &value) == 0 && value == 0)
+    if (sem_getvalue(&fs->writeout_wanted, &value) == 0 && value == 0)
         sem_post(&fs->writeout_wanted);
+}
+
+void ss_writeout_written(struct ss_fs *fs, struct ss_save *save, size_t size)
+{
+    uint64_t before = atomic_fetch_add(&save->written, size);
+
+    if (before / (STEP / 2) != (before + size) / (STEP / 2)) /* twice a step: the thread counts from another place */
+        ss_writeout_notice(fs);
 }

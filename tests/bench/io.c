@@ -1,6 +1,6 @@
 /* io WHAT ARGUMENT...: what the benchmark times, without anything around it. Prints seconds, one phase a word.
  *
- *   io write FILE MIB BLOCK_KIB [direct] [fsync] [writers=N]   phases: open and write, (f)sync and close
+ *   io write FILE MIB BLOCK_KIB [direct] [fsync] [writers=N]   phases: open and write, fsync, close
  *   io read FILE BLOCK_KIB [direct]                            one phase
  *   io open|stat DIR COUNT ROUNDS                              names image.0 ... ; one phase
  *   io small DIR COUNT                                         creates COUNT files of 4 KiB; one phase
@@ -121,9 +121,10 @@ static void write_file(const char *path, off_t size, size_t block, int argc, cha
     double written = now();
     if (has(argc, argv, "fsync") && fsync(fd) < 0)
         fail("fsync");
+    double synced = now();
     if (close(fd) < 0)
         fail("close");
-    printf("%.6f %.6f\n", written - begin, now() - written);
+    printf("%.6f %.6f %.6f\n", written - begin, synced - written, now() - synced);
 }
 
 /* ---- everything else ---- */

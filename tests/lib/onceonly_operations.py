@@ -276,6 +276,8 @@ OPERATIONS = {
     "RENAME draft exchange": does(draft_and_image, rename2, "a", "b", 2),
     "RENAME draft elsewhere": does(draft_and_directory, os.rename, "a", "d/b"),
     "RENAME over own draft": does(two_drafts, os.rename, "a", "b"),
+    "RENAME image over own draft": does(draft_and_image, os.rename, "b", "a"),
+    "RENAME image exchanged with own draft": does(draft_and_image, rename2, "b", "a", 2),
     "SETXATTR": does(with_xattr, os.setxattr, "a", "user.note", b"new"),
     "SETXATTR create": does(image, os.setxattr, "a", "user.note", b"new", os.XATTR_CREATE),
     "SETXATTR create, there": does(with_xattr, os.setxattr, "a", "user.note", b"new", os.XATTR_CREATE),
