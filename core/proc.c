@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -404,13 +405,24 @@ bool ss_proc_holds(pid_t pid, dev_t dev, uint64_t ino)
     return found;
 }
 
-void ss_proc_boot_id(char *buf, size_t size)
+/* Stays what it is as long as this process lives. */
+static struct {
+    pthread_once_t read;
+    char text[40];
+} boot_id = {.read = PTHREAD_ONCE_INIT};
+
+static void read_boot_id(void)
 {
-    buf[0] = '\0';
     SS_AUTO_CLOSE int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return;
-    ssize_t n = ss_pread_full(fd, buf, size - 1, 0);
-    buf[n > 0 ? n : 0] = '\0';
-    buf[strcspn(buf, "\n")] = '\0';
+    ssize_t n = ss_pread_full(fd, boot_id.text, sizeof boot_id.text - 1, 0);
+    boot_id.text[n > 0 ? n : 0] = '\0';
+    boot_id.text[strcspn(boot_id.text, "\n")] = '\0';
+}
+
+void ss_proc_boot_id(char *buf, size_t size)
+{
+    pthread_once(&boot_id.read, read_boot_id);
+    snprintf(buf, size, "%s", boot_id.text);
 }

@@ -3,6 +3,8 @@
 # shellcheck disable=SC2119,SC2317
 # shellcheck source=tests/lib/mount.sh
 . "$(dirname "$0")/lib/mount.sh"
+# shellcheck source=tests/lib/thin.sh
+. "$(dirname "$0")/lib/thin.sh"
 
 writer=$TEST_BIN_DIR/writer
 plain=$work/plain # what the same steps leave in a plain directory
@@ -526,29 +528,12 @@ no_space() {
     serve
 }
 
-# ext4 whose free blocks have no room behind them: data that the page cache took is refused when it is written back. Its own blocks
-# have room (mkfs leaves holes, cp fills them), and attributes stand in the inodes.
-thin_store() {
-    mkdir "$work/store"
-    mount -t tmpfs -o size=48M none "$work/store"
-    truncate -s 32M "$work/disk"
-    mkfs.ext4 -q -b 4096 -I 1024 -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$work/disk" &&
-        cp --sparse=never "$work/disk" "$work/store/disk" &&
-        mount -o loop "$work/store/disk" "$back"
-}
-use_up_store() {
-    sync -f "$back" 2>/dev/null # may tell of the row before
-    fstrim "$back"
-    head -c 48M /dev/zero >"$work/store/ballast" 2>/dev/null
-    return 0
-}
-
 # synced TEXT SAID STEP...
 synced() {
     local text=$1 wanted=$2 over
     shift 2
     for over in free old; do
-        rm -f "$work/store/ballast"
+        empty_store
         fresh_name
         [ "$over" = free ] || put_old
         use_up_store
@@ -559,7 +544,7 @@ synced() {
 
 sync_errors() {
     stop_daemon
-    if ! thin_store; then
+    if ! thin_store 32; then
         not_ok "no ext4 on a loop device"
         return
     fi
