@@ -260,6 +260,7 @@ struct run {
     int fd;
     uint64_t size, units;
     const struct ss_digest_run *how;
+    bool ahead; /* only for the memo, and only what is cached: there is no tree */
 
     pthread_mutex_t lock; /* guards everything below; progress is called with it held */
     pthread_cond_t moved; /* the ring has room again, or error is set */
@@ -295,8 +296,9 @@ static void drain(struct run *run)
 
     while (run->error == 0 && run->drained < run->taken && run->ring[run->drained % RING_SIZE].done) {
         const struct slot *slot = &run->ring[run->drained++ % RING_SIZE];
-        run->error =
-            slot->hole ? tree_add_hole(tree, UNIT_LEVEL, slot->units) : tree_add(tree, UNIT_LEVEL, &slot->digest);
+        if (!run->ahead)
+            run->error =
+                slot->hole ? tree_add_hole(tree, UNIT_LEVEL, slot->units) : tree_add(tree, UNIT_LEVEL, &slot->digest);
         run->done_units += slot->units;
         if (run->error == 0)
             run->error = report(run);
@@ -369,7 +371,7 @@ static int hash_data(const struct run *run, struct hasher *hasher, unsigned char
     size_t blocks = (len + BLOCK_SIZE - 1) / BLOCK_SIZE;
 
     int err = 0;
-    if (!run->how->cached_only)
+    if (!run->ahead)
         err = read_exactly(run->fd, buf, len, unit * UNIT_SIZE);
     else if (!read_cached(run->fd, buf, len, unit * UNIT_SIZE))
         err = -EAGAIN;
@@ -403,7 +405,7 @@ static int hash_unit(const struct run *run, struct hasher *hasher, unsigned char
     int err = hash_data(run, hasher, buf, unit, digest);
     if (err == 0 && begun)
         ss_digest_memo_put(memo, unit, begun, digest);
-    return err == -EAGAIN && run->how->cached_only ? 0 : err;
+    return err == -EAGAIN && run->ahead ? 0 : err;
 }
 
 /* What a unit takes, whole blocks: in a small file less than elsewhere. */
@@ -493,31 +495,63 @@ static int hash_descriptor(struct hasher *hasher, uint64_t size, const struct ss
     return hash(hasher, descriptor, sizeof descriptor, digest);
 }
 
-int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *how, struct ss_sha256 *digest)
+static struct run *new_run(int fd, uint64_t size, const struct ss_digest_run *how)
 {
     static const struct ss_digest_run default_run;
-    struct ss_sha256 root = {0}; /* of an empty file */
+    struct run *run = calloc(1, sizeof *run);
 
-    if (size > INT64_MAX)
-        return -ENODATA; /* no file is that long */
-    SS_AUTO_FREE struct run *run = calloc(1, sizeof *run);
     if (!run)
-        return -ENOMEM;
+        return NULL;
     run->fd = fd;
     run->size = size;
     run->units = size / UNIT_SIZE + (size % UNIT_SIZE > 0);
     run->how = how ? how : &default_run;
     pthread_mutex_init(&run->lock, NULL);
     pthread_cond_init(&run->moved, NULL);
+    return run;
+}
 
+static void free_run(struct run *run)
+{
+    pthread_cond_destroy(&run->moved);
+    pthread_mutex_destroy(&run->lock);
+    free(run);
+}
+
+int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *how, struct ss_sha256 *digest)
+{
+    struct ss_sha256 root = {0}; /* of an empty file */
+
+    if (size > INT64_MAX)
+        return -ENODATA; /* no file is that long */
+    struct run *run = new_run(fd, size, how);
+    if (!run)
+        return -ENOMEM;
     int err = tree_init(&run->tree);
     if (err == 0 && size > 0)
         err = run_tree(run, &root);
     if (err == 0)
         err = hash_descriptor(&run->tree.hasher, size, &root, digest);
-
     hasher_close(&run->tree.hasher);
-    pthread_cond_destroy(&run->moved);
-    pthread_mutex_destroy(&run->lock);
+    free_run(run);
+    return err;
+}
+
+int ss_digest_ahead(int fd, uint64_t size, const struct ss_digest_run *how)
+{
+    uint64_t end = ss_digest_memo_end(how->memo);
+    struct ss_sha256 none;
+
+    struct run *run = new_run(fd, size, how);
+    if (!run)
+        return -ENOMEM;
+    run->ahead = true;
+    run->units = size / UNIT_SIZE < end ? size / UNIT_SIZE : end; /* whole ones */
+    run->next_unit = ss_digest_memo_first_unknown(how->memo);
+    int err = tree_init(&run->tree);
+    if (err == 0 && run->next_unit < run->units)
+        err = run_tree(run, &none);
+    hasher_close(&run->tree.hasher);
+    free_run(run);
     return err;
 }

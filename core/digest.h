@@ -35,8 +35,6 @@ struct ss_digest_run {
     unsigned threads; /* 0: one per core that this process may use; at most 64 are used */
 
     struct ss_digest_memo *memo; /* what is known of the file, and to be remembered; may be NULL */
-    bool cached_only;            /* units that are not in the page cache are left out: there is no digest then, only
-                                    what is remembered. Where the file system can't tell, nothing is read */
     const _Atomic bool *stop;    /* when it becomes true the run ends soon, with -ECANCELED; may be NULL */
 
     /* Called about every 64 MiB, one call at a time but from any of the threads, with the bytes done so far, which
@@ -53,5 +51,10 @@ struct ss_digest_run {
  * when the file is shorter than size, -ENOMEM, -ECANCELED, the read's -errno, or progress's value. Source: Linux
  * Documentation/filesystems/fsverity.rst, "Merkle tree" and "fs-verity descriptor". */
 int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *run, struct ss_sha256 *digest);
+
+/* Digests what of the file is in the page cache into run's memo, which must not be NULL, and nothing more: for a later
+ * ss_digest_verity. Begins behind what is known from the start of the file on. Where the file system can not tell what
+ * is cached nothing is read. Returns 0 or what ss_digest_verity does. */
+int ss_digest_ahead(int fd, uint64_t size, const struct ss_digest_run *run);
 
 #endif

@@ -16,6 +16,7 @@ struct unit {
 struct ss_digest_memo {
     _Atomic uint64_t reach; /* units from here on were never begun; goes up with lock held */
     pthread_mutex_t lock;   /* guards the rest */
+    uint64_t known_to;      /* all units below are known */
     struct unit *segment[SEGMENTS_MAX];
 };
 
@@ -54,6 +55,7 @@ void ss_digest_memo_forget(struct ss_digest_memo *memo, uint64_t start, uint64_t
     uint64_t last = (end - 1) / SS_DIGEST_UNIT;
     last = last < reach ? last : reach - 1;
     pthread_mutex_lock(&memo->lock);
+    memo->known_to = memo->known_to < first ? memo->known_to : first;
     for (uint64_t i = first; i <= last; i++) {
         struct unit *unit = unit_at(memo, i);
         if (!unit)
@@ -73,6 +75,25 @@ bool ss_digest_memo_find(struct ss_digest_memo *memo, uint64_t index, struct ss_
         *digest = unit->digest;
     pthread_mutex_unlock(&memo->lock);
     return known;
+}
+
+uint64_t ss_digest_memo_first_unknown(struct ss_digest_memo *memo)
+{
+    pthread_mutex_lock(&memo->lock);
+    for (;; memo->known_to++) {
+        const struct unit *unit = unit_at(memo, memo->known_to);
+        if (!unit || !unit->known)
+            break;
+    }
+    uint64_t first = memo->known_to;
+    pthread_mutex_unlock(&memo->lock);
+    return first;
+}
+
+uint64_t ss_digest_memo_end(const struct ss_digest_memo *memo)
+{
+    (void)memo;
+    return (uint64_t)SEGMENTS_MAX * SEGMENT_UNITS;
 }
 
 uint64_t ss_digest_memo_begin(struct ss_digest_memo *memo, uint64_t index)

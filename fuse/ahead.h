@@ -6,9 +6,11 @@
 
 #include "save.h"
 
-/* fsync or fdatasync of a draft, for a program, and digests meanwhile. Returns what ss_content_fsync does. Takes
- * save.preparing, if nobody has it. */
+/* fsync or fdatasync of a draft, for a program, and digests meanwhile. Returns what ss_content_fsync does. */
 int ss_ahead_fsync(struct ss_fs *fs, struct ss_save *save, bool data_only);
+
+/* The memo to digest the draft with, or NULL: when the kernel writes it by itself, what is known may be old. */
+struct ss_digest_memo *ss_ahead_known(struct ss_save *save);
 
 /* Bytes [start, end) were changed, and nobody knows yet. */
 void ss_ahead_forget(struct ss_save *save, uint64_t start, uint64_t end);

@@ -171,6 +171,8 @@ int ss_content_fsync(struct ss_save *save, bool data_only)
         error = errno;
     if (error)
         note_sync_failure(save, error);
+    if (!error && atomic_load(&save->verdict) == SS_SYNC_FAILED)
+        error = EIO; /* another sync was told, so that this one was not */
     atomic_store(&save->unsure, false);
     pthread_mutex_unlock(&save->syncing);
     return -error;
@@ -194,21 +196,29 @@ void ss_content_take_back(struct ss_save *save)
     ss_content_fsync(save, false);
 }
 
+/* Bytes [start, end) may be others than before. The count moves after the change, so that a preparation that ran
+ * meanwhile is seen to be stale. */
+static void note_touched(struct ss_save *save, off_t start, off_t end)
+{
+    if (end > start)
+        ss_ahead_forget(save, (uint64_t)start, (uint64_t)end);
+    atomic_fetch_add(&save->changes, 1);
+}
+
+/* A part may have been done. */
 static void note_failure(struct ss_save *save, off_t start, off_t end, int error)
 {
+    note_touched(save, start, end);
     pthread_mutex_lock(&save->state);
     ss_verdict_add_failure(save, (uint64_t)start, (uint64_t)end, error);
     pthread_mutex_unlock(&save->state);
     ss_content_take_back(save);
 }
 
-/* After a change of bytes [start, end) succeeded; end 0: nothing is written over. The count moves after the change, so
- * that a preparation that ran meanwhile is seen to be stale. */
+/* After a change of bytes [start, end) succeeded; end 0: nothing is written over. */
 static void note_success(struct ss_save *save, off_t start, off_t end)
 {
-    if (end > start)
-        ss_ahead_forget(save, (uint64_t)start, (uint64_t)end);
-    atomic_fetch_add(&save->changes, 1);
+    note_touched(save, start, end);
     pthread_mutex_lock(&save->state);
     if (ss_save_failures(save)->count && end > start)
         ss_verdict_resolve_failure(save, (uint64_t)start, (uint64_t)end);
@@ -309,6 +319,8 @@ int ss_content_allocate(struct ss_fs *fs, struct ss_save *save, struct ss_handle
         note_success(save, off, zeroes ? off + len : 0);
     else if (loses_data(error) && promises_content)
         note_failure(save, off, off + len, error);
+    else if (loses_data(error))
+        note_touched(save, off, off + len);
     return -error;
 }
 

@@ -168,6 +168,7 @@ struct ss_fs {
     /* Of writeout.c, the same. */
     sem_t writeout_wanted;
     pthread_t writeout_thread;
+    bool writeout_runs; /* of the main thread alone */
     _Atomic bool writeout_stopping;
 
     _Atomic uint64_t save_changes; /* counts how often a save got a name or lost it; changes under tables */

@@ -118,7 +118,7 @@ static void set_record(struct ss_save *save, enum ss_draft_state state, enum ss_
     pthread_mutex_unlock(&save->state);
     int r = ss_draft_write(atomic_load(&save->draft), &record);
     if (r == 0 && committed) /* rare enough to wait for, wherever we are: a crash must not publish it */
-        r = fsync(atomic_load(&save->draft)) < 0 ? -errno : 0;
+        r = ss_content_fsync(save, false);
     if (r < 0)
         ss_log(LOG_ERR, "%s: the record of draft %s could not be written: %s", record.target, save->draft_name,
                strerrordesc_np(-r));

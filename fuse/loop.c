@@ -289,6 +289,7 @@ static void wait_for_end(struct loop *loop)
         if (signal == SIGUSR1 && has_ended(loop))
             return;
         if (signal == SIGHUP) {
+            ss_writeout_stop(loop->fs); /* while requests are served: it may have a sync in hand */
             stop(loop);
             return;
         }

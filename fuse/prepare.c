@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ahead.h"
 #include "content.h"
 #include "verdict.h"
 #include "core/seal.h"
@@ -32,7 +33,7 @@ static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, uint64_t size
                            struct ss_seal *seal)
 {
     struct sync_job job = {.save = save};
-    struct ss_digest_run how = {.drops = atomic_load(&save->unbuffered), .memo = atomic_load(&save->memo)};
+    struct ss_digest_run how = {.drops = atomic_load(&save->unbuffered), .memo = ss_ahead_known(save)};
     pthread_t thread;
 
     bool threaded = size > SHORT && pthread_create(&thread, NULL, run_sync, &job) == 0;

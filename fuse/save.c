@@ -513,6 +513,7 @@ void ss_save_rebuild(struct ss_fs *fs)
         }
         init_locks(save);
         atomic_store(&save->memo, NULL);
+        atomic_store(&save->digesting, false);
         save->busy = save->settle_listed = false;
         save->settle_waits = 0;
         save->next_deferred = SS_NONE;

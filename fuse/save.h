@@ -96,9 +96,12 @@ struct ss_save {
     uint64_t looked_at;       /* progress at the last look */
     uint64_t written_out;     /* and when it was synced */
 
-    pthread_mutex_t preparing;             /* one preparation at a time. Guards the next two: see ahead.h */
-    _Atomic(struct ss_digest_memo *) memo; /* of this worker alone. Set once, NULL not yet */
-    uint64_t digested_at;                  /* what `written` was when digests were last taken ahead */
+    pthread_mutex_t preparing; /* one preparation at a time */
+
+    /* Of ahead.c, and of this worker alone. */
+    _Atomic(struct ss_digest_memo *) memo; /* set once, NULL not yet */
+    _Atomic bool digesting;                /* one digests at a time; he has the next one to himself, and sets memo */
+    uint64_t digested_at;                  /* what `written` was then */
 
     /* A write-back error is told once: nobody may take the answer "none" for good while another has the error in hand.
      */

@@ -110,6 +110,7 @@ int ss_verdict_unpublishable(struct ss_save *save)
     pthread_mutex_lock(&save->state);
     bool lost = save->verdict == SS_WRITER_VANISHED && save->prepared.completion != SS_COMPLETION_PARTIAL &&
                 !ss_verdict_is_committed(save);
+    lost |= save->verdict == SS_SYNC_FAILED; /* an early sync was told meanwhile */
     pthread_mutex_unlock(&save->state);
     return lost ? -EIO : 0;
 }

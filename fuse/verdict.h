@@ -54,7 +54,7 @@ bool ss_verdict_is_current(const struct ss_save *save, const struct ss_stamp *no
 struct ss_stamp ss_verdict_written(struct ss_save *save);
 
 /* close() must not return 0 for what will not be published: how the writer ended could not be seen, and the format has
- * no mark of its own that could make up for it. Returns 0 or -EIO. */
+ * no mark of its own that could make up for it; or a sync failed. Returns 0 or -EIO. */
 int ss_verdict_unpublishable(struct ss_save *save);
 
 /* The verdict as things stand. *stale: it hangs on a preparation that is yet to be made. */

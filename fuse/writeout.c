@@ -107,14 +107,19 @@ static void *write_out(void *context)
 int ss_writeout_start(struct ss_fs *fs)
 {
     sem_init(&fs->writeout_wanted, 0, 1); /* a worker before may have left drafts open */
-    return -pthread_create(&fs->writeout_thread, NULL, write_out, fs);
+    int r = -pthread_create(&fs->writeout_thread, NULL, write_out, fs);
+    fs->writeout_runs = r == 0;
+    return r;
 }
 
 void ss_writeout_stop(struct ss_fs *fs)
 {
+    if (!fs->writeout_runs)
+        return;
     atomic_store(&fs->writeout_stopping, true);
     sem_post(&fs->writeout_wanted);
     pthread_join(fs->writeout_thread, NULL);
+    fs->writeout_runs = false;
 }
 
 void ss_writeout_notice(struct ss_fs *fs)

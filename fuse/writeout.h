@@ -13,6 +13,7 @@
 /* Starts the thread. Returns 0 or -errno. */
 int ss_writeout_start(struct ss_fs *fs);
 
+/* Idempotent. A sync that is in hand is waited for. Both only from the main thread. */
 void ss_writeout_stop(struct ss_fs *fs);
 
 /* So many bytes more were written to the save's draft. */

@@ -232,6 +232,21 @@ for i, change in enumerate(changes):
     if said.returncode:
         print(change.__name__, said.stdout, said.stderr)
     os.unlink(path)
+
+# An edit makes its draft late, so that the kernel begins to write it by itself only when it is opened again.
+path = mnt + "/edited"
+for magic in b"Part", b"Part":
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    os.write(fd, (b"LibvirtQemud" + magic + struct.pack("<5I", 2, 4000, 0, 0, 0)).ljust(92, b"\0") + os.urandom(SIZE - 92))
+    os.fsync(fd)
+    os.close(fd)
+    fd = os.open(path, os.O_WRONLY)
+    os.pwrite(fd, b"LibvirtQemudSave", 0)
+    os.pwrite(fd, b"changed", 5 << 20)
+    os.close(fd)
+    said = subprocess.run([tool, "verify", path], capture_output=True, text=True)
+    if said.returncode:
+        print("edited", said.stdout, said.stderr)
 END
 )" ""
     done

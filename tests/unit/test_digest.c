@@ -500,6 +500,32 @@ static void test_memo_meanwhile(void **state)
     ss_digest_memo_free(memo);
 }
 
+static void test_ahead(void **state)
+{
+    struct ss_digest_memo *memo = ss_digest_memo_new();
+    const struct ss_digest_run how = {.memo = memo};
+    uint64_t size = 20 * UNIT + 5;
+    SS_AUTO_CLOSE int fd = generated_file(size);
+    struct ss_sha256 known;
+
+    (void)state;
+    assert_int_equal(ss_digest_ahead(fd, size, &how), 0);
+    assert_int_equal(ss_digest_memo_first_unknown(memo), 20);
+    assert_same_with(fd, size, memo);
+    put(fd, "x", 1, 7 * UNIT);
+    ss_digest_memo_forget(memo, 7 * UNIT, 7 * UNIT + 1);
+    assert_int_equal(ss_digest_memo_first_unknown(memo), 7);
+    assert_same_with(fd, size, memo);
+    assert_int_equal(ss_digest_memo_first_unknown(memo), 20);
+    assert_int_equal(ss_digest_ahead(fd, size, &how), 0); /* nothing to do */
+    ss_digest_memo_forget(memo, 0, UINT64_MAX);
+    assert_int_equal(ss_digest_ahead(fd, 3 * UNIT, &how), 0); /* a part */
+    assert_true(ss_digest_memo_find(memo, 2, &known));
+    assert_false(ss_digest_memo_find(memo, 3, &known));
+    assert_same_with(fd, size, memo);
+    ss_digest_memo_free(memo);
+}
+
 static void test_stop(void **state)
 {
     SS_AUTO_CLOSE int fd = generated_file(3 * UNIT);
@@ -530,6 +556,7 @@ int main(void)
         cmocka_unit_test(test_memo),
         cmocka_unit_test(test_memo_trusts),
         cmocka_unit_test(test_memo_meanwhile),
+        cmocka_unit_test(test_ahead),
         cmocka_unit_test(test_stop),
     };
 
