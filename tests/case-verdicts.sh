@@ -185,7 +185,7 @@ descriptors_sent() {
     kept "sent; the sender is killed with it open" "writer-killed writer killed by signal 9" "" \
         receiver [ take write:100K close post:a ] create send await:a kill:9
     kept "sent; the receiver is killed" "writer-killed writer killed by signal 9" "" \
-        receiver [ take write:100K kill:9 ] create send close join
+        receiver [ take await:a write:100K kill:9 ] create send close post:a join
     kept "sent; the receiver writes and is killed, the sender closes last" "writer-killed writer killed by signal 9" "close: EIO" \
         receiver [ take write:100K kill:9 ] create send join close
     published "sent; the receiver does not write and is killed" \
