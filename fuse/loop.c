@@ -387,5 +387,6 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
     if (r == 0 && atomic_load(&loop.stopping))
         return -ECANCELED;
     ss_fs_release_rest(fs);
+    ss_save_forget_digests(fs);
     return r;
 }

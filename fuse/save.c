@@ -526,6 +526,15 @@ void ss_save_rebuild(struct ss_fs *fs)
     }
 }
 
+void ss_save_forget_digests(struct ss_fs *fs)
+{
+    for (uint32_t i = 0; i < *fs->saves.used; i++) {
+        struct ss_save *save = ss_save_at(fs, i);
+        if (save->in_use)
+            ss_digest_memo_free(atomic_exchange(&save->memo, NULL));
+    }
+}
+
 uint32_t ss_save_next(struct ss_fs *fs, uint32_t index)
 {
     pthread_mutex_lock(&fs->tables);

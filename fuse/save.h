@@ -243,6 +243,9 @@ int ss_save_data(struct ss_save *save);
  */
 int ss_save_place(struct ss_fs *fs, struct ss_save *save, char target[NAME_MAX + 1]);
 
+/* The session has ended: what the saves that are left remember (ahead.h) is given back. No other thread is left. */
+void ss_save_forget_digests(struct ss_fs *fs);
+
 /* The first save at or behind index that has a name, with a reference, or SS_NONE. */
 uint32_t ss_save_next(struct ss_fs *fs, uint32_t index);
 
