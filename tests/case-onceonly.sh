@@ -10,7 +10,7 @@ case_cleanup() {
     if mountpoint -q "$back"; then umount "$back"; fi
 }
 
-percent=${KILL_POINTS:-$((${ROUNDS_PERCENT:-100} > 40 ? 4 : 2))}
+percent=${KILL_POINTS:-$((${ROUNDS_PERCENT:-100} > 50 ? 4 : 2))}
 python=$(PATH=/usr/bin:/bin command -v python3) || skip "no python3"
 mount -t tmpfs -o size=256M none "$back" || skip "no tmpfs can be mounted"
 disturb() { # [OPERATION...]
