@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SS_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -38,6 +39,17 @@ static inline int ss_steal_fd(int *fd)
     int stolen = *fd;
     *fd = -1;
     return stolen;
+}
+
+#define SS_SECOND_NS UINT64_C(1000000000)
+
+/* CLOCK_MONOTONIC, nanoseconds. */
+static inline uint64_t ss_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * SS_SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
 /* Reads up to len bytes at off, going on after EINTR and short reads.

@@ -1,12 +1,13 @@
-/* Digests in the shadow of the disk: while a program waits for its own fsync of a draft, what it has written so far is
- * digested, as far as that gets. What is changed afterwards is forgotten again, so the last close finds only that to
- * do. A save's memo (save.memo) belongs to this worker alone; a successor begins anew. */
+/* Digests in the shadow of the disk: while an early sync (writeout.h) or a program's own fsync of a draft waits for it,
+ * what was written so far is digested, as far as that gets. What is changed afterwards is forgotten again, so the last
+ * close finds only that to do. Only of what goes through us: nobody tells what the kernel changes by itself. A save's
+ * memo (save.memo) belongs to this worker alone; a successor begins anew. */
 #ifndef SAVESEAL_FUSE_AHEAD_H
 #define SAVESEAL_FUSE_AHEAD_H
 
 #include "save.h"
 
-/* fsync or fdatasync of a draft, for a program, and digests meanwhile. Returns what ss_content_fsync does. */
+/* fsync or fdatasync of a draft, and digests meanwhile. Returns what ss_content_fsync does. */
 int ss_ahead_fsync(struct ss_fs *fs, struct ss_save *save, bool data_only);
 
 /* The memo to digest the draft with, or NULL: when the kernel writes it by itself, what is known may be old. */

@@ -11,24 +11,16 @@
 #include "judge.h"
 #include "ops.h"
 #include "settle.h"
+#include "core/util.h"
 
 /* How long the kernel may take to write down what it was told: threads that have the answer and no processor. */
 #define MOMENT_NS 20000000L
-#define SECOND_NS UINT64_C(1000000000)
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-}
 
 bool ss_names_held(struct ss_fs *fs)
 {
     uint64_t until = atomic_load(&fs->shared->names_held_until);
 
-    return until != 0 && now_ns() < until;
+    return until != 0 && ss_now_ns() < until;
 }
 
 /* Of a rename, so that the next one of the same thread is not taken for its second try. */
@@ -47,7 +39,7 @@ static uint64_t sum_of(fuse_ino_t parent, const char *name, fuse_ino_t newparent
 /* A second walk that takes longer is none. What becomes of the name that is to be replaced is waited for on it. */
 static uint64_t walk_ns(const struct ss_fs *fs)
 {
-    return 10 * SECOND_NS + 20 * fs->grace_ns;
+    return 10 * SS_SECOND_NS + 20 * fs->grace_ns;
 }
 
 /* Takes down that tid is sent for a second walk; until it is done, no name is to be remembered. Returns true when it
@@ -56,7 +48,7 @@ static uint64_t walk_ns(const struct ss_fs *fs)
 static bool comes_again(struct ss_fs *fs, pid_t tid, uint64_t sum, uint64_t request)
 {
     struct ss_walk *walks = fs->shared->walks;
-    uint64_t now = now_ns();
+    uint64_t now = ss_now_ns();
     uint32_t at = 0;
 
     pthread_mutex_lock(&fs->tables);

@@ -9,25 +9,17 @@
 
 #include "judge.h"
 #include "verdict.h"
+#include "core/util.h"
 
-#define SECOND 1000000000ULL
 #define EVENTS 64
-#define PUT_OFF_MAX 10             /* grace times */
-#define FINISH_NS (SECOND / 10)    /* how much of the grace time there is at the end of the session, at most */
-#define WAKE UINT64_MAX            /* event data: not a save's index */
-#define INTERRUPT_NS (SECOND / 20) /* how often a wait looks whether its request was interrupted */
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
+#define PUT_OFF_MAX 10                   /* grace times */
+#define FINISH_NS (SS_SECOND_NS / 10)    /* how much of the grace time there is at the end of the session, at most */
+#define WAKE UINT64_MAX                  /* event data: not a save's index */
+#define INTERRUPT_NS (SS_SECOND_NS / 20) /* how often a wait looks whether its request was interrupted */
 
 static struct timespec to_timespec(uint64_t ns)
 {
-    return (struct timespec){.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
+    return (struct timespec){.tv_sec = (time_t)(ns / SS_SECOND_NS), .tv_nsec = (long)(ns % SS_SECOND_NS)};
 }
 
 static void wake(int event)
@@ -108,7 +100,7 @@ bool ss_settle_begin(struct ss_fs *fs, uint32_t index)
     bool begins = save->settle == SS_SETTLE_NO && fs->commit != SS_COMMIT_CLOSE && !ss_verdict_is_committed(save) &&
                   ss_party_any(save);
     if (begins) {
-        save->settle_since = now_ns();
+        save->settle_since = ss_now_ns();
         save->settle_first = save->settle_first ? save->settle_first : save->settle_since;
         save->settle_until = fs->commit == SS_COMMIT_EXIT ? UINT64_MAX : save->settle_since + fs->grace_ns;
         atomic_store(&save->settle, SS_SETTLE_WAITING);
@@ -181,7 +173,7 @@ enum look {
 static bool put_off(struct ss_fs *fs, uint32_t index)
 {
     struct ss_save *save = ss_save_at(fs, index);
-    uint64_t now = now_ns();
+    uint64_t now = ss_now_ns();
 
     if (now - save->settle_since >= PUT_OFF_MAX * fs->grace_ns || !ss_party_is_busy(save))
         return false;
@@ -231,7 +223,7 @@ void ss_settle_before_reopen(struct ss_fs *fs, uint32_t index)
 
     pthread_mutex_lock(&save->state);
     bool late = fs->commit == SS_COMMIT_SETTLE && save->settle == SS_SETTLE_WAITING &&
-                (save->settle_waits > 0 || now_ns() - save->settle_first > PUT_OFF_MAX * fs->grace_ns);
+                (save->settle_waits > 0 || ss_now_ns() - save->settle_first > PUT_OFF_MAX * fs->grace_ns);
     pthread_mutex_unlock(&save->state);
     if (late) {
         look_at(fs, index, LOOK_FINAL);
@@ -260,7 +252,7 @@ static uint64_t next_end(struct ss_fs *fs)
 static void look_at_late(struct ss_fs *fs)
 {
     for (;;) {
-        uint64_t now = now_ns();
+        uint64_t now = ss_now_ns();
         pthread_mutex_lock(&fs->tables);
         uint32_t index = first_waiting(fs);
         bool late = index != SS_NONE && ss_save_at(fs, index)->settle_until <= now;
@@ -294,7 +286,7 @@ static void look_at_ended(struct ss_fs *fs, uint32_t index)
 static void decide_some(struct ss_fs *fs, uint64_t limit)
 {
     struct epoll_event events[EVENTS];
-    uint64_t end = next_end(fs), now = now_ns();
+    uint64_t end = next_end(fs), now = ss_now_ns();
     eventfd_t count;
 
     end = end < limit ? end : limit;
@@ -388,8 +380,8 @@ static bool any_waiting(struct ss_fs *fs)
 void ss_settle_finish(struct ss_fs *fs)
 {
     /* The last close may have been what ended the session, so that its writer has had no time yet. */
-    uint64_t limit = now_ns() + (fs->grace_ns < FINISH_NS ? fs->grace_ns : FINISH_NS);
-    while (any_waiting(fs) && now_ns() < limit)
+    uint64_t limit = ss_now_ns() + (fs->grace_ns < FINISH_NS ? fs->grace_ns : FINISH_NS);
+    while (any_waiting(fs) && ss_now_ns() < limit)
         decide_some(fs, limit);
     for (;;) {
         pthread_mutex_lock(&fs->tables);
@@ -427,19 +419,19 @@ static void count_wait(struct ss_save *save, int change)
 static int wait_for(struct ss_fs *fs, fuse_req_t req, uint32_t index, uint64_t since)
 {
     struct ss_save *save = ss_save_at(fs, index);
-    uint64_t patience = now_ns() + SECOND;
+    uint64_t patience = ss_now_ns() + SS_SECOND_NS;
     bool settles = true, interrupted = false;
 
     count_wait(save, 1);
     while (settles && !interrupted) {
-        struct timespec until = to_timespec(now_ns() + INTERRUPT_NS);
+        struct timespec until = to_timespec(ss_now_ns() + INTERRUPT_NS);
         int r = 0;
         pthread_mutex_lock(&save->state);
         while ((settles = save->settle != SS_SETTLE_NO && save->settle_since == since) && r == 0)
             r = pthread_cond_clockwait(&save->idle, &save->state, CLOCK_MONOTONIC, &until);
         pthread_mutex_unlock(&save->state);
         /* Any signal interrupts, and no program expects EINTR of these calls; who was killed can wait for a moment. */
-        interrupted = fuse_req_interrupted(req) && now_ns() > patience;
+        interrupted = fuse_req_interrupted(req) && ss_now_ns() > patience;
     }
     count_wait(save, -1);
     ss_save_release(fs, index);
@@ -456,7 +448,7 @@ static uint64_t since_of(struct ss_save *save)
 
 int ss_settle_wait_name(struct ss_fs *fs, fuse_req_t req, uint32_t dir, const char *name, pid_t tid)
 {
-    uint64_t before = now_ns();
+    uint64_t before = ss_now_ns();
     uint32_t index;
     int r = 0;
 
@@ -497,7 +489,7 @@ static uint32_t any_in_dir(struct ss_fs *fs, uint32_t dir, uint64_t *since, uint
 
 int ss_settle_wait_dir(struct ss_fs *fs, fuse_req_t req, uint32_t dir)
 {
-    uint64_t before = now_ns(), since;
+    uint64_t before = ss_now_ns(), since;
     uint32_t index;
     int r = 0;
 

@@ -1,6 +1,5 @@
 #include "writeout.h"
 
-#include <errno.h>
 #include <sys/stat.h>
 #include <time.h>
 
