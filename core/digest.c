@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -11,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "digest_memo.h"
+#include "hasher.h"
 #include "util.h"
 
 #define BLOCK_SIZE 4096U
@@ -63,57 +62,11 @@ bool ss_sha256_equal(const struct ss_sha256 *a, const struct ss_sha256 *b)
 
 /* ---- SHA-256 ---- */
 
-/* One thread's hashing. Looking the algorithm up and making a context cost more than a small block: done once. */
-struct hasher {
-    EVP_MD *algorithm;
-    EVP_MD_CTX *context;
-};
-
-/* OpenSSL fails here only for want of memory. What it noted about that must not surprise the program around us. */
-static int openssl_result(int ok)
+static int hash(struct ss_hasher *hasher, const void *bytes, size_t len, struct ss_sha256 *digest)
 {
-    if (ok == 1)
-        return 0;
-    ERR_clear_error();
-    return -ENOMEM;
-}
+    int err = ss_hasher_add(hasher, bytes, len);
 
-static void hasher_close(struct hasher *hasher)
-{
-    EVP_MD_CTX_free(hasher->context);
-    EVP_MD_free(hasher->algorithm);
-}
-
-#define AUTO_HASHER __attribute__((cleanup(hasher_close)))
-
-/* Also to be closed when this fails. */
-static int hasher_open(struct hasher *hasher)
-{
-    hasher->algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
-    hasher->context = EVP_MD_CTX_new();
-    if (!hasher->algorithm || !hasher->context)
-        return openssl_result(0);
-    return openssl_result(EVP_DigestInit_ex2(hasher->context, hasher->algorithm, NULL));
-}
-
-static int hasher_add(struct hasher *hasher, const void *bytes, size_t len)
-{
-    return openssl_result(EVP_DigestUpdate(hasher->context, bytes, len));
-}
-
-/* Gives the digest of what was added and starts again. */
-static int hasher_finish(struct hasher *hasher, struct ss_sha256 *digest)
-{
-    int err = openssl_result(EVP_DigestFinal_ex(hasher->context, digest->bytes, NULL));
-
-    return err < 0 ? err : openssl_result(EVP_DigestInit_ex2(hasher->context, NULL, NULL));
-}
-
-static int hash(struct hasher *hasher, const void *bytes, size_t len, struct ss_sha256 *digest)
-{
-    int err = hasher_add(hasher, bytes, len);
-
-    return err < 0 ? err : hasher_finish(hasher, digest);
+    return err < 0 ? err : ss_hasher_finish(hasher, digest);
 }
 
 /* Is all of it in the page cache? Then it is read. */
@@ -136,19 +89,19 @@ static int read_exactly(int fd, void *buf, size_t len, uint64_t at)
 
 int ss_digest_head(int fd, uint64_t len, struct ss_sha256 *digest)
 {
-    AUTO_HASHER struct hasher hasher = {0};
+    SS_AUTO_HASHER struct ss_hasher hasher = {0};
     unsigned char buf[4 * BLOCK_SIZE]; /* headers are short */
     size_t chunk = sizeof buf;
 
-    int err = hasher_open(&hasher);
+    int err = ss_hasher_open(&hasher);
     for (uint64_t at = 0; err == 0 && at < len; at += chunk) {
         if (chunk > len - at)
             chunk = (size_t)(len - at);
         err = read_exactly(fd, buf, chunk, at);
         if (err == 0)
-            err = hasher_add(&hasher, buf, chunk);
+            err = ss_hasher_add(&hasher, buf, chunk);
     }
-    return err < 0 ? err : hasher_finish(&hasher, digest);
+    return err < 0 ? err : ss_hasher_finish(&hasher, digest);
 }
 
 /* ---- fs-verity: the tree above the units ----
@@ -161,7 +114,7 @@ int ss_digest_head(int fd, uint64_t len, struct ss_sha256 *digest)
 #define UNIT_LEVEL 1 /* where the tree begins: one digest for each unit of data */
 
 struct tree {
-    struct hasher hasher;
+    struct ss_hasher hasher;
     struct ss_sha256 zero[LEVELS + 1]; /* what each level is made of below a hole */
     struct {
         struct ss_sha256 block[HASHES_PER_BLOCK];
@@ -175,7 +128,7 @@ static int tree_init(struct tree *tree)
 {
     struct ss_sha256 block[HASHES_PER_BLOCK] = {0};
 
-    int err = hasher_open(&tree->hasher);
+    int err = ss_hasher_open(&tree->hasher);
     for (size_t i = 0; err == 0 && i <= LEVELS; i++) {
         err = hash(&tree->hasher, block, sizeof block, &tree->zero[i]);
         for (size_t j = 0; j < HASHES_PER_BLOCK; j++)
@@ -363,7 +316,7 @@ static bool is_zero(const unsigned char *block)
 }
 
 /* Computes the digest of a unit: that of its block of level 0, or, when the file is one data block, of that. */
-static int hash_data(const struct run *run, struct hasher *hasher, unsigned char *buf, uint64_t unit,
+static int hash_data(const struct run *run, struct ss_hasher *hasher, unsigned char *buf, uint64_t unit,
                      struct ss_sha256 *digest)
 {
     struct ss_sha256 block[HASHES_PER_BLOCK] = {0};
@@ -394,7 +347,7 @@ static int hash_data(const struct run *run, struct hasher *hasher, unsigned char
     return err;
 }
 
-static int hash_unit(const struct run *run, struct hasher *hasher, unsigned char *buf, uint64_t unit,
+static int hash_unit(const struct run *run, struct ss_hasher *hasher, unsigned char *buf, uint64_t unit,
                      struct ss_sha256 *digest)
 {
     struct ss_digest_memo *memo = unit_len(run, unit) == UNIT_SIZE ? run->how->memo : NULL;
@@ -418,13 +371,13 @@ static size_t unit_room(const struct run *run)
 static void *work(void *argument)
 {
     struct run *run = argument;
-    AUTO_HASHER struct hasher hasher = {0};
+    SS_AUTO_HASHER struct ss_hasher hasher = {0};
     SS_AUTO_FREE unsigned char *buf = aligned_alloc(BLOCK_SIZE, unit_room(run));
     struct ss_sha256 digest = {0};
     struct slot *slot;
     uint64_t unit;
 
-    int err = hasher_open(&hasher);
+    int err = ss_hasher_open(&hasher);
     if (err == 0 && !buf)
         err = -ENOMEM;
     while ((slot = take_unit(run, &unit))) {
@@ -481,7 +434,8 @@ static int run_tree(struct run *run, struct ss_sha256 *root)
 }
 
 /* The digest of the fs-verity descriptor is the digest of the file. */
-static int hash_descriptor(struct hasher *hasher, uint64_t size, const struct ss_sha256 *root, struct ss_sha256 *digest)
+static int hash_descriptor(struct ss_hasher *hasher, uint64_t size, const struct ss_sha256 *root,
+                           struct ss_sha256 *digest)
 {
     unsigned char descriptor[256] = {
         [0] = 1,  /* version */
@@ -532,7 +486,7 @@ int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *how, str
         err = run_tree(run, &root);
     if (err == 0)
         err = hash_descriptor(&run->tree.hasher, size, &root, digest);
-    hasher_close(&run->tree.hasher);
+    ss_hasher_close(&run->tree.hasher);
     free_run(run);
     return err;
 }
@@ -551,7 +505,7 @@ int ss_digest_ahead(int fd, uint64_t size, const struct ss_digest_run *how)
     int err = tree_init(&run->tree);
     if (err == 0 && run->next_unit < run->units)
         err = run_tree(run, &none);
-    hasher_close(&run->tree.hasher);
+    ss_hasher_close(&run->tree.hasher);
     free_run(run);
     return err;
 }

@@ -1,4 +1,4 @@
-/* Digests. The only module that knows OpenSSL; its .c file is the only one that includes it. */
+/* Digests of files. */
 #ifndef SAVESEAL_CORE_DIGEST_H
 #define SAVESEAL_CORE_DIGEST_H
 

@@ -1,0 +1,10 @@
+#include "crypto.h"
+
+const struct ss_crypto *ss_crypto(void)
+{
+#define ADDRESS(type, name, parameters) .name = name,
+    static const struct ss_crypto linked = {SS_CRYPTO_FUNCTIONS(ADDRESS)};
+#undef ADDRESS
+
+    return &linked;
+}
