@@ -68,9 +68,34 @@ int ss_draft_lock(int fd)
     return set_lock(fd, F_WRLCK);
 }
 
+int ss_draft_hold(int fd)
+{
+    return set_lock(fd, F_RDLCK);
+}
+
 int ss_draft_unlock(int fd)
 {
     return set_lock(fd, F_UNLCK);
+}
+
+/* A lease for reading is given only where nobody has the file open for writing. Who may not ask for one, or where there
+ * are no leases, is not told. */
+bool ss_draft_is_written(int fd)
+{
+    fcntl(fd, F_SETSIG, SIGURG); /* to whoever has a lease that is in somebody's way; this one does no harm */
+    if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
+        return errno == EAGAIN;
+    fcntl(fd, F_SETLEASE, F_UNLCK);
+    return false;
+}
+
+/* Somebody may go on writing whom no lock speaks for: a draft of the preload library has none, and a writer whose draft
+ * the kernel writes by itself goes on when the daemon is gone. What is interrupted stays so, whoever has it open. */
+static bool is_written_still(int fd)
+{
+    struct ss_draft_record record;
+
+    return ss_draft_read(fd, &record) == 0 && record.state != SS_DRAFT_INTERRUPTED && ss_draft_is_written(fd);
 }
 
 int ss_draft_is_live(int fd)
@@ -79,7 +104,13 @@ int ss_draft_is_live(int fd)
 
     if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
         return -errno;
-    return lock.l_type != F_UNLCK;
+    return lock.l_type != F_UNLCK || is_written_still(fd);
+}
+
+bool ss_draft_is_live_named(int dir, const char *name)
+{
+    SS_AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return fd >= 0 && ss_draft_is_live(fd) > 0;
 }
 
 static int fresh_name(char name[SS_DRAFT_NAME_SIZE])
@@ -93,13 +124,13 @@ static int fresh_name(char name[SS_DRAFT_NAME_SIZE])
 }
 
 /* Opens a new file under a fresh name; a name that is taken by chance is simply tried again. */
-static int create_fresh(int dir, mode_t mode, char name[SS_DRAFT_NAME_SIZE])
+static int create_fresh(int dir, int flags, mode_t mode, char name[SS_DRAFT_NAME_SIZE])
 {
     for (int i = 0; i < NAME_TRIES; i++) {
         int r = fresh_name(name);
         if (r < 0)
             return r;
-        int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+        int fd = openat(dir, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
         if (fd >= 0)
             return fd;
         if (errno != EEXIST)
@@ -111,7 +142,7 @@ static int create_fresh(int dir, mode_t mode, char name[SS_DRAFT_NAME_SIZE])
 static int create_locked(int dir, mode_t mode, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE],
                          int *fd)
 {
-    SS_AUTO_CLOSE int file = create_fresh(dir, mode, name);
+    SS_AUTO_CLOSE int file = create_fresh(dir, O_RDWR | O_CLOEXEC, mode, name);
     if (file < 0)
         return file;
     /* The digests read the draft; the access time is its writer's to set. Where that is refused it moves: no harm. */
@@ -137,6 +168,23 @@ int ss_draft_create(int dir, mode_t mode, const struct ss_draft_record *record, 
     if (r < 0)
         name[0] = '\0';
     return r;
+}
+
+int ss_draft_create_open(int dir, int flags, mode_t mode, const struct ss_draft_record *record,
+                         char name[SS_DRAFT_NAME_SIZE])
+{
+    SS_AUTO_CLOSE int fd = create_fresh(dir, flags, mode, name);
+    if (fd < 0) {
+        name[0] = '\0';
+        return fd;
+    }
+    int r = ss_draft_write(fd, record);
+    if (r < 0) {
+        unlinkat(dir, name, 0);
+        name[0] = '\0';
+        return r;
+    }
+    return ss_steal_fd(&fd);
 }
 
 /* rename that must not replace, also where the file system does not know RENAME_NOREPLACE. */
@@ -241,28 +289,11 @@ static bool is_empty(int fd)
     return fstat(fd, &st) == 0 && st.st_size == 0;
 }
 
-/* Is it committed, and does somebody still have it open for writing? A writer whose draft the kernel writes by itself
- * goes on when the daemon is gone. A lease for reading is given only where there is no such one; where there are no
- * leases, it can not be told. */
-static bool is_written_still(int dir, const char *name)
-{
-    struct ss_draft_record record = {0};
-
-    SS_AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 || ss_draft_read(fd, &record) < 0 || record.state != SS_DRAFT_PREPARED)
-        return false;
-    fcntl(fd, F_SETSIG, SIGURG); /* to whoever has a lease that is in somebody's way; this one does no harm */
-    if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
-        return errno == EAGAIN;
-    fcntl(fd, F_SETLEASE, F_UNLCK);
-    return false;
-}
-
 int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
 {
     struct ss_draft_record found = {0};
 
-    if (is_written_still(dir, name))
+    if (ss_draft_is_live_named(dir, name))
         return -EAGAIN;
     SS_AUTO_CLOSE int fd = ss_open_writable(dir, name);
     if (fd < 0)

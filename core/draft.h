@@ -1,8 +1,9 @@
 /* Drafts on disk: files that are being written, beside their target under a reserved hidden name.
  *
  * The directory is the database. A draft is `.saveseal.` and 16 hex digits, with a record in the extended
- * attribute user.saveseal.draft. It is live while an OFD lock is held on it: the lock dies with its holder, so it tells
- * the truth after any crash, and on a shared directory too. Everything works on directory descriptors (O_PATH will do).
+ * attribute user.saveseal.draft. It is live while an OFD lock is held on it, or somebody has it open for writing: both
+ * end with their holder, so they tell the truth after any crash; the lock on a shared directory too. Everything works
+ * on directory descriptors (O_PATH will do).
  *
  * No state in this module; functions may be called from any thread. */
 #ifndef SAVESEAL_CORE_DRAFT_H
@@ -67,11 +68,24 @@ int ss_draft_write(int fd, const struct ss_draft_record *record);
  * Ownership and mode are those of a plain creation by the calling thread. On error nothing is left behind. */
 int ss_draft_create(int dir, mode_t mode, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE], int *fd);
 
+/* The same without a lock, open with flags (an access mode and whatever else but O_CREAT, O_EXCL, O_TRUNC): such a
+ * draft is live as long as somebody has it open for writing. Returns the descriptor or -errno. */
+int ss_draft_create_open(int dir, int flags, mode_t mode, const struct ss_draft_record *record,
+                         char name[SS_DRAFT_NAME_SIZE]);
+
 /* Takes the lock (fd open for writing) without waiting: 0, -EAGAIN when somebody else holds it, -errno.
- * unlock gives it back. is_live asks without taking it: 1, 0 or -errno. */
+ * hold: the same for those who have it open for reading only; several may. unlock gives either back. is_live asks
+ * without taking it (fd open for reading only): 1 when somebody has it, or has the draft open for writing and it is not
+ * interrupted; 0 or -errno. is_live_named: false also when it can't be opened. */
 int ss_draft_lock(int fd);
+int ss_draft_hold(int fd);
 int ss_draft_unlock(int fd);
 int ss_draft_is_live(int fd);
+bool ss_draft_is_live_named(int dir, const char *name);
+
+/* Has anybody the file open for writing, or mapped so? fd: open for reading only. False also when the caller may not
+ * know (it is another user's), or the file system has no leases. */
+bool ss_draft_is_written(int fd);
 
 /* True when name in dir is the very file that fd is open on: it was not taken away or replaced meanwhile. */
 bool ss_draft_still_named(int dir, const char *name, int fd);

@@ -77,6 +77,7 @@ static int open_file(struct draftfile *draft, enum draftfile_use use)
         return -errno;
     if (!S_ISREG(draft->st.st_mode))
         return -EISDIR;
+    draft->written = use == DRAFTFILE_TAKE && ss_draft_is_live_named(draft->place.dir, draft->name);
     int fd = use == DRAFTFILE_TAKE ? ss_open_writable(draft->place.dir, draft->name)
                                    : openat(draft->place.dir, draft->name, O_RDONLY | OPEN_FLAGS);
     if (fd < 0)
@@ -89,10 +90,10 @@ static int open_file(struct draftfile *draft, enum draftfile_use use)
 
 static bool take_lock(struct draftfile *draft, struct judgement *why)
 {
-    int r = ss_draft_lock(draft->fd);
+    int r = draft->written ? -EAGAIN : ss_draft_lock(draft->fd);
 
     if (r == -EAGAIN) {
-        judge(why, SS_DRAFT_IN_PROGRESS, "its lock is held");
+        judge(why, SS_DRAFT_IN_PROGRESS, "somebody has it open for writing, or holds its lock");
         return false;
     }
     if (r < 0) {

@@ -15,6 +15,7 @@ struct draftfile {
     char name[NAME_MAX + 1];
     int fd;
     struct stat st;
+    bool written;     /* somebody had it open for writing before we did, or had its lock */
     int record_error; /* 0; or why there is no record: -ENODATA, -EBADMSG, -E2BIG, -EPROTONOSUPPORT */
     struct ss_draft_record record;
 };

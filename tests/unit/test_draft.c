@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -142,12 +143,43 @@ static void lock_dies_with_its_holder(void **state)
     assert_int_equal(ss_draft_is_live(reader), 1);
     assert_int_equal(ss_draft_lock(other), -EAGAIN);
     close(fd);
-    assert_int_equal(ss_draft_is_live(reader), 0);
+    assert_int_equal(ss_draft_is_live(reader), 1); /* open for writing */
     assert_int_equal(ss_draft_lock(other), 0);
     assert_int_equal(ss_draft_is_live(reader), 1);
     assert_int_equal(ss_draft_unlock(other), 0);
-    assert_int_equal(ss_draft_is_live(reader), 0);
     close(other);
+    assert_int_equal(ss_draft_is_live(reader), 0);
+    close(reader);
+}
+
+static void without_a_lock_it_lives_while_it_is_written(void **state)
+{
+    struct ss_draft_record record = sample("unlocked");
+    char name[SS_DRAFT_NAME_SIZE];
+    int fd = ss_draft_create_open(dir, O_WRONLY | O_APPEND | O_CLOEXEC, 0400, &record, name);
+    int reader = openat(dir, name, O_RDONLY | O_CLOEXEC);
+
+    (void)state;
+    assert_true(fd >= 0 && reader >= 0);
+    assert_true(ss_draft_is_written(reader));
+    assert_int_equal(ss_draft_is_live(reader), 1);
+    assert_int_equal(ss_draft_recover(dir, name, &record), -EAGAIN);
+    assert_int_equal(ftruncate(fd, 4096), 0);
+    void *map = mmap(NULL, 4096, PROT_WRITE, MAP_PRIVATE, fd, 0);
+    assert_ptr_equal(map, MAP_FAILED); /* O_WRONLY */
+    close(fd);
+    assert_false(ss_draft_is_written(reader));
+    assert_int_equal(ss_draft_recover(dir, name, &record), 0);
+    assert_int_equal(record.state, SS_DRAFT_INTERRUPTED);
+    fd = openat(dir, name, O_RDWR | O_CLOEXEC);
+    assert_true(ss_draft_is_written(reader));
+    assert_int_equal(ss_draft_is_live(reader), 0); /* interrupted, whoever has it open */
+    map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_ptr_not_equal(map, MAP_FAILED);
+    close(fd);
+    assert_true(ss_draft_is_written(reader)); /* through the mapping */
+    munmap(map, 4096);
+    assert_false(ss_draft_is_written(reader));
     close(reader);
 }
 
@@ -239,6 +271,7 @@ int main(void)
         cmocka_unit_test(bad_records_are_refused),
         cmocka_unit_test(write_keeps_unknown_keys),
         cmocka_unit_test(lock_dies_with_its_holder),
+        cmocka_unit_test(without_a_lock_it_lives_while_it_is_written),
         cmocka_unit_test(publish_replaces_unless_exclusive),
         cmocka_unit_test(recover_names_the_reason),
         cmocka_unit_test(recover_finishes_a_commitment),
