@@ -2,7 +2,7 @@
 
 const struct ss_crypto *ss_crypto(void)
 {
-#define ADDRESS(type, name, parameters) .name = name,
+#define ADDRESS(name) .name = (name),
     static const struct ss_crypto linked = {SS_CRYPTO_FUNCTIONS(ADDRESS)};
 #undef ADDRESS
 

@@ -4,22 +4,23 @@
 #ifndef SAVESEAL_CORE_CRYPTO_H
 #define SAVESEAL_CORE_CRYPTO_H
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
-/* X(return type, name, parameters) */
 #define SS_CRYPTO_FUNCTIONS(X)                                                                                         \
-    X(EVP_MD *, EVP_MD_fetch, (OSSL_LIB_CTX *, const char *, const char *))                                            \
-    X(void, EVP_MD_free, (EVP_MD *))                                                                                   \
-    X(EVP_MD_CTX *, EVP_MD_CTX_new, (void))                                                                            \
-    X(void, EVP_MD_CTX_free, (EVP_MD_CTX *))                                                                           \
-    X(int, EVP_DigestInit_ex2, (EVP_MD_CTX *, const EVP_MD *, const OSSL_PARAM *))                                     \
-    X(int, EVP_DigestUpdate, (EVP_MD_CTX *, const void *, size_t))                                                     \
-    X(int, EVP_DigestFinal_ex, (EVP_MD_CTX *, unsigned char *, unsigned *))                                            \
-    X(void, ERR_clear_error, (void))
+    X(OPENSSL_init_crypto)                                                                                             \
+    X(EVP_MD_fetch)                                                                                                    \
+    X(EVP_MD_free)                                                                                                     \
+    X(EVP_MD_CTX_new)                                                                                                  \
+    X(EVP_MD_CTX_free)                                                                                                 \
+    X(EVP_DigestInit_ex2)                                                                                              \
+    X(EVP_DigestUpdate)                                                                                                \
+    X(EVP_DigestFinal_ex)                                                                                              \
+    X(ERR_clear_error)
 
 struct ss_crypto {
-#define SS_CRYPTO_MEMBER(type, name, parameters) type(*name) parameters;
+#define SS_CRYPTO_MEMBER(name) __typeof__ (&(name))(name);
     SS_CRYPTO_FUNCTIONS(SS_CRYPTO_MEMBER)
 #undef SS_CRYPTO_MEMBER
 };

@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 
 #include "proc.h"
@@ -93,7 +95,7 @@ bool ss_draft_is_written(int fd)
  * the kernel writes by itself goes on when the daemon is gone. What is interrupted stays so, whoever has it open. */
 static bool is_written_still(int fd)
 {
-    struct ss_draft_record record;
+    struct ss_draft_record record = {0};
 
     return ss_draft_read(fd, &record) == 0 && record.state != SS_DRAFT_INTERRUPTED && ss_draft_is_written(fd);
 }
@@ -104,7 +106,8 @@ int ss_draft_is_live(int fd)
 
     if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
         return -errno;
-    return lock.l_type != F_UNLCK || is_written_still(fd);
+    bool locked = lock.l_type != F_UNLCK;
+    return locked || is_written_still(fd);
 }
 
 bool ss_draft_is_live_named(int dir, const char *name)
@@ -275,9 +278,12 @@ static void set_crash_reason(struct ss_draft_record *record, bool whole)
         record->reason = SS_FORMAT_INCOMPLETE;
     } else {
         ss_proc_boot_id(boot, sizeof boot);
-        record->reason = whole ? SS_CLOSED_UNPUBLISHED : SS_DAEMON_DIED;
+        bool ended = strcmp(boot, record->boot) == 0;
+        record->reason = whole ? SS_CLOSED_UNPUBLISHED : record->preload && ended ? SS_WRITER_VANISHED : SS_DAEMON_DIED;
         snprintf(record->detail, sizeof record->detail, "%s %s",
-                 strcmp(boot, record->boot) == 0 ? "savesealfs ended" : "the host stopped",
+                 !ended            ? "the host stopped"
+                 : record->preload ? "its writer ended without closing it,"
+                                   : "savesealfs ended",
                  whole ? "before it got its name" : "while it was being written");
     }
     record->state = SS_DRAFT_INTERRUPTED;
@@ -359,7 +365,11 @@ static int probe_by_statistics(int fd)
 
 int ss_draft_probe_space(int dir, int fd)
 {
+    struct statfs fs;
     struct stat st;
+
+    if (fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
+        return probe_by_statistics(fd); /* which tell it all there; to reserve memory takes as long as to write it */
 
     SS_AUTO_CLOSE int probe = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (probe < 0)

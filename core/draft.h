@@ -45,6 +45,8 @@ struct ss_draft_record {
     char host[65];
     time_t opened;  /* seconds since the epoch, UTC */
     bool exclusive; /* made with O_EXCL: must not replace a name */
+    bool preload;   /* made by the preload library: nobody but the writer itself sees how he ends */
+    bool left;      /* of those: its creator closed it, or ended, well, when others still had it open */
 };
 
 /* True for names that belong to Saveseal: nothing but Saveseal may create or see them. */
@@ -105,8 +107,9 @@ int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record);
 
 /* After a crash: what a draft that nobody holds must become. Takes the lock; a PREPARED draft that still agrees with
  * its seal is published, any other that had no verdict yet becomes INTERRUPTED with reason SS_DAEMON_DIED,
- * SS_CLOSED_UNPUBLISHED or SS_FORMAT_INCOMPLETE. record tells the caller what it is now. An empty file without a record
- * is removed: -ENOENT. Returns 1 when it was published, 0 when not, -EAGAIN when it is live, -errno. */
+ * SS_WRITER_VANISHED (the preload library's), SS_CLOSED_UNPUBLISHED or SS_FORMAT_INCOMPLETE. record tells the caller
+ * what it is now. An empty file without a record is removed: -ENOENT. Returns 1 when it was published, 0 when not,
+ * -EAGAIN when it is live, -errno. */
 int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record);
 
 /* Fills pid, start, boot, host, opened and writer for a process (pid 0: unknown) as of now. start: as ss_proc_start

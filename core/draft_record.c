@@ -43,6 +43,10 @@ int ss_draft_fill(struct ss_record *line, const struct ss_draft_record *record)
         r = ss_record_set_time(line, "opened", record->opened);
     if (r == 0)
         r = set_text(line, "exclusive", record->exclusive ? "yes" : "");
+    if (r == 0)
+        r = set_text(line, "preload", record->preload ? "yes" : "");
+    if (r == 0)
+        r = set_text(line, "left", record->left ? "yes" : "");
     return r;
 }
 
@@ -96,6 +100,14 @@ static int get_number(const struct ss_record *line, const char *key, uint64_t ma
     return *value > max ? -EBADMSG : 0;
 }
 
+static int get_flag(const struct ss_record *line, const char *key, bool *value)
+{
+    const char *text = ss_record_get(line, key);
+
+    *value = text != NULL;
+    return !text || strcmp(text, "yes") == 0 ? 0 : -EBADMSG;
+}
+
 /* A target is one path component that is not ours: a record must never lead out of its directory. */
 static bool target_valid(const char *target)
 {
@@ -135,10 +147,13 @@ int ss_draft_decode(const void *bytes, size_t len, struct ss_draft_record *recor
         r = ss_record_get_time(&line, "opened", &found.opened) < 0 ? -EBADMSG : 0;
     if (r < 0)
         return r;
-    const char *exclusive = ss_record_get(&line, "exclusive");
-    if (exclusive && strcmp(exclusive, "yes") != 0)
-        return -EBADMSG;
-    found.exclusive = exclusive != NULL;
+    r = get_flag(&line, "exclusive", &found.exclusive);
+    if (r == 0)
+        r = get_flag(&line, "preload", &found.preload);
+    if (r == 0)
+        r = get_flag(&line, "left", &found.left);
+    if (r < 0)
+        return r;
     found.pid = (pid_t)pid;
     *record = found;
     return 0;
