@@ -15,7 +15,7 @@ struct command {
     enum ss_class (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
-extern const struct command command_status, command_verify, command_show, command_discard, command_salvage;
+extern const struct command command_status, command_verify, command_show, command_discard, command_salvage, command_run;
 
 /* An option without a value, long form only. */
 struct command_flag {

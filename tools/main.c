@@ -9,7 +9,7 @@
 #include "text.h"
 
 static const struct command *const commands[] = {
-    &command_status, &command_verify, &command_show, &command_discard, &command_salvage,
+    &command_status, &command_verify, &command_show, &command_discard, &command_salvage, &command_run,
 };
 
 static void print_help(FILE *stream)

@@ -1,0 +1,287 @@
+#include "begin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "drafts.h"
+#include "ending.h"
+#include "inside.h"
+#include "judge.h"
+#include "real.h"
+#include "roots.h"
+#include "self.h"
+#include "where.h"
+#include "core/copy.h"
+#include "core/seal.h"
+#include "core/util.h"
+
+#define MAKES (O_CREAT | O_EXCL | O_TRUNC)
+#define KNOWN                                                                                                          \
+    (O_ACCMODE | MAKES | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |  \
+     O_CLOEXEC | O_NOCTTY | O_LARGEFILE | O_ASYNC)
+
+static _Atomic bool no_openat2;
+
+static bool writes(int flags)
+{
+    return (flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC));
+}
+
+bool ss_begin_is_plain(const char *path, int flags)
+{
+    if (!ss_active || ss_inside() || !path || (flags & O_PATH) == O_PATH || (flags & O_TMPFILE) == O_TMPFILE)
+        return true;
+    return !writes(flags) && !ss_drafts_any() && !strstr(path, SS_DRAFT_PREFIX);
+}
+
+static int fail(int error)
+{
+    errno = -error;
+    return -1;
+}
+
+/* Cuts a draft that was opened, perhaps for reading only. */
+static int cut(const struct ss_held *held, int fd, int flags)
+{
+    if ((flags & O_ACCMODE) != O_RDONLY)
+        return ftruncate(fd, 0) < 0 ? -errno : 0;
+    SS_AUTO_CLOSE int writable = openat(held->dir, held->name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (writable < 0)
+        return errno == ENOENT ? -ESTALE : -errno;
+    if (!ss_draft_still_named(held->dir, held->name, writable))
+        return -ESTALE;
+    return ftruncate(writable, 0) < 0 ? -errno : 0;
+}
+
+/* One more descriptor of a draft that we have. Fails with ESTALE when it is no draft any more: the kernel may have let
+ * us wait until it was published. So nothing is cut before that is known. */
+static int open_held(struct ss_held *held, int flags)
+{
+    int fd = openat(held->dir, held->name, (flags & ~MAKES) | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT ? -ESTALE : -errno;
+    int r = ss_draft_still_named(held->dir, held->name, fd) ? 0 : -ESTALE;
+    if (r == 0 && (flags & O_TRUNC))
+        r = cut(held, fd, flags);
+    if (r == 0 && (flags & O_ACCMODE) != O_RDONLY) {
+        r = ss_drafts_bind(held, fd);
+        ss_draft_unlock(held->witness); /* that it is open says that it is live; the program may want to lock it */
+    }
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+/* Like ss_draft_create, but open as the program wants it, and without a lock: what is open for writing is live. */
+static int create(int dir, int flags, mode_t mode, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE])
+{
+    return ss_draft_create_open(dir, (flags & ~(MAKES | O_NOFOLLOW | O_DIRECTORY)), mode, record, name);
+}
+
+/* May this process write to the image that its save is to replace? */
+static int check_access(int dir, const char *name, int flags)
+{
+    int wanted = (flags & O_ACCMODE) == O_RDWR ? R_OK | W_OK : W_OK;
+    return faccessat(dir, name, wanted, AT_EACCESS) < 0 ? -errno : 0;
+}
+
+/* The draft takes the image's attributes over, and its content unless it is to be cut. */
+static int take_over(int image, int dir, const char *draft, bool content)
+{
+    struct stat st;
+
+    SS_AUTO_CLOSE int to = openat(dir, draft, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (to < 0 || fstat(image, &st) < 0)
+        return -errno;
+    int r = content ? ss_copy_data(image, to, (uint64_t)st.st_size) : 0;
+    return r < 0 ? r : ss_copy_attributes(image, to);
+}
+
+/* dir: O_PATH, hidden, given away. image: of the version that is replaced, or -1. */
+static int begin_draft(int dir, const char *canonical, const char *name, int flags, mode_t mode, int image)
+{
+    struct ss_draft_record record;
+    char draft[SS_DRAFT_NAME_SIZE];
+    struct stat st;
+
+    ss_self_describe(&record);
+    snprintf(record.target, sizeof record.target, "%s", name);
+    record.exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
+    record.preload = true;
+    mode_t missing = image < 0 ? 0600 & ~mode : 0; /* what we need and the file is not to have */
+    SS_AUTO_CLOSE int fd = create(dir, flags, image < 0 ? mode | missing : 0600, &record, draft);
+    if (fd < 0) {
+        close(dir);
+        return fd;
+    }
+    int r = image < 0 ? 0 : take_over(image, dir, draft, !(flags & O_TRUNC));
+    int witness = r < 0 ? r : openat(dir, draft, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (r == 0 && witness < 0)
+        r = -errno;
+    if (missing && fstat(fd, &st) == 0)
+        fchmod(fd, st.st_mode & 07777 & ~missing);
+    if (witness >= 0)
+        witness = ss_self_hide_fd(witness);
+    struct ss_held *held = r < 0 || witness < 0 ? NULL : ss_drafts_add(dir, witness, draft, canonical, &record);
+    if (!held) {
+        unlinkat(dir, draft, 0);
+        close(dir);
+        return r < 0 ? r : witness < 0 ? witness : -ENFILE;
+    }
+    if (image >= 0 && !(flags & O_TRUNC) && fstat(fd, &st) == 0) {
+        held->copied_at[0] = st.st_mtim;
+        held->copied_at[1] = st.st_ctim;
+        held->copied = true;
+    }
+    r = ss_drafts_bind(held, fd);
+    if (r < 0)
+        ss_judge_drop(held);
+    ss_drafts_put(held);
+    return r < 0 ? r : ss_steal_fd(&fd);
+}
+
+/* Is the image one that must not be changed in place? */
+static bool is_sealed(int image)
+{
+    struct ss_seal seal;
+    return ss_seal_read(image, &seal) != -ENODATA;
+}
+
+#define PLAIN (-EREMCHG) /* the real call has the answer */
+
+/* The name stands for a file that is there. */
+static int replace(int dir, const char *canonical, const char *name, int flags, const struct stat *st)
+{
+    if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+        return -EEXIST;
+    if (!S_ISREG(st->st_mode) || (flags & O_DIRECTORY))
+        return PLAIN;
+    if (!(flags & O_TRUNC) && (flags & O_ACCMODE) == O_RDONLY)
+        return PLAIN; /* O_CREAT, and it is there */
+    int r = check_access(dir, name, flags);
+    if (r < 0)
+        return r;
+    SS_AUTO_CLOSE int image = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (image < 0)
+        return -errno; /* also where it could be written, but not read: its attributes could not be taken over */
+    if (!(flags & O_TRUNC) && st->st_size > 0 && !is_sealed(image))
+        return PLAIN; /* nothing is known about it, so there is nothing to keep; an empty one waits to be filled */
+    int hidden = ss_self_hide_fd(fcntl(dir, F_DUPFD_CLOEXEC, 0));
+    return hidden < 0 ? hidden : begin_draft(hidden, canonical, name, flags, 0, image);
+}
+
+static int open_in(int dir, const char *canonical, const char *name, int flags, mode_t mode)
+{
+    struct stat st;
+
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return replace(dir, canonical, name, flags, &st);
+    if (errno != ENOENT || !(flags & O_CREAT) || (flags & O_ACCMODE) == O_RDONLY || (flags & O_DIRECTORY))
+        return PLAIN;
+    int hidden = ss_self_hide_fd(fcntl(dir, F_DUPFD_CLOEXEC, 0));
+    return hidden < 0 ? hidden : begin_draft(hidden, canonical, name, flags, mode, -1);
+}
+
+/* canonical: below a protected directory. */
+static int open_protected(const char *canonical, int flags, mode_t mode)
+{
+    const char *name = strrchr(canonical, '/') + 1;
+
+    for (int tries = 0; tries < 16; tries++) {
+        SS_AUTO_PUT struct ss_held *held =
+            ss_draft_reserved(name) ? ss_drafts_find_named(name) : ss_drafts_find(canonical);
+        if (!held)
+            break;
+        if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+            return -EEXIST;
+        int fd = open_held(held, flags);
+        if (fd != -ESTALE)
+            return fd;
+        ss_judge_closed(held, 0); /* finds out that it is over */
+    }
+    if (ss_draft_reserved(name))
+        return flags & O_CREAT ? -EPERM : -ENOENT;
+    if (!writes(flags))
+        return PLAIN;
+    SS_AUTO_CLOSE int dir = ss_roots_open_parent(canonical, &name);
+    return dir < 0 ? dir : open_in(dir, canonical, name, flags, mode);
+}
+
+/* Outside, as far as the text goes. The kernel opens it if there is no symbolic link on the way: then the text was all
+ * there is to know, at the price of an open. */
+static int open_without_links(int dirfd, const char *path, int flags, mode_t mode)
+{
+    const struct open_how how = {
+        .flags = (unsigned)flags, .mode = flags & O_CREAT ? mode & 07777 : 0, .resolve = RESOLVE_NO_SYMLINKS};
+
+    if ((flags & ~KNOWN) || atomic_load_explicit(&no_openat2, memory_order_relaxed))
+        return fail(-ELOOP);
+    long fd = ss_real()->syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+    if (fd >= 0 || errno == ELOOP)
+        return (int)fd;
+    if (errno == ENOSYS || errno == EPERM || errno == E2BIG) { /* before Linux 5.6, or filtered; or truly EPERM */
+        atomic_store(&no_openat2, errno == ENOSYS);
+        errno = ELOOP;
+    }
+    return -1;
+}
+
+#define TRY (-EREMOTEIO) /* outside by its text: the kernel opens it, if there is no symbolic link on the way */
+
+/* What is to be done: a descriptor, PLAIN, TRY, or -errno. With looked, the text has been found not to be enough. */
+static int decide(int dirfd, const char *path, int flags, mode_t mode, bool looked)
+{
+    char canonical[PATH_MAX];
+    int saved = errno;
+    int r = -ELOOP;
+
+    SS_INSIDE;
+    ss_ending_look();
+    if (!looked && !ss_where_is_tricky(path)) {
+        if (ss_where_by_text(dirfd, path, canonical))
+            r = open_protected(canonical, flags, mode);
+        else
+            r = writes(flags) ? TRY : PLAIN;
+    }
+    if (r == -ELOOP || r == -ENOTDIR) { /* there are symbolic links on the way, or at the end */
+        r = ss_where_resolved(dirfd, path, !(flags & O_NOFOLLOW), canonical);
+        if (r > 0)
+            r = open_protected(canonical, flags, mode);
+        else if (r == 0)
+            r = PLAIN;
+    }
+    errno = saved;
+    return r;
+}
+
+/* What is only passed on is called outside the guard: it may wait for long, and be left by a signal. */
+int ss_begin_open(int dirfd, const char *path, int flags, mode_t mode)
+{
+    int r = decide(dirfd, path, flags, mode, false);
+    if (r == TRY) {
+        int fd = open_without_links(dirfd, path, flags, mode);
+        if (fd >= 0 || errno != ELOOP)
+            return fd;
+        r = decide(dirfd, path, flags, mode, true);
+    }
+    if (r == PLAIN)
+        return ss_real()->openat(dirfd, path, flags, mode);
+    return r < 0 ? fail(r) : r;
+}
+
+bool ss_begin_concerns(const char *path)
+{
+    char canonical[PATH_MAX];
+
+    SS_INSIDE;
+    return ss_where_by_text(AT_FDCWD, path, canonical) || ss_where_resolved(AT_FDCWD, path, true, canonical) > 0;
+}

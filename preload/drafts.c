@@ -1,0 +1,480 @@
+#include "drafts.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "inside.h"
+#include "real.h"
+#include "roots.h"
+#include "self.h"
+#include "where.h"
+#include "core/util.h"
+
+uint16_t *ss_fd_map;
+
+static struct ss_held *table; /* SS_DRAFTS_MAX */
+static uint32_t used;         /* the first of the table that never were in use */
+static _Atomic uint32_t count;
+static bool all_at_exit;
+static int highest;                /* descriptor that ever was ours */
+static _Atomic uint64_t forked_at; /* ss_now_ns of the last fork */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static sigset_t signals; /* of the thread that has the lock, to go back to */
+
+static void *reserve(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+int ss_drafts_init(void)
+{
+    table = reserve(SS_DRAFTS_MAX * sizeof *table);
+    uint16_t *map = reserve(SS_FDS_MAX * sizeof *map);
+    if (!table || !map)
+        return -ENOMEM;
+    ss_fd_map = map;
+    return 0;
+}
+
+/* With all signals blocked: a handler that forks would wait for its own thread. */
+static void lock_table(void)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    pthread_mutex_lock(&lock);
+    signals = before;
+}
+
+static void unlock_table(void)
+{
+    sigset_t before = signals;
+
+    pthread_mutex_unlock(&lock);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void ss_drafts_lock(void)
+{
+    lock_table();
+}
+
+void ss_drafts_unlock(void)
+{
+    unlock_table();
+}
+
+/* With lock held. */
+static struct ss_held *of_fd(int fd)
+{
+    uint16_t what = ss_fd_map[fd];
+
+    return what == 0 || what == SS_FD_HIDDEN ? NULL : &table[what - 1];
+}
+
+/* With lock held. */
+static void note_time(struct ss_held *held)
+{
+    struct stat st;
+
+    if (fstat(held->witness, &st) == 0)
+        held->forked = st.st_mtim;
+}
+
+void ss_drafts_before_fork(void)
+{
+    for (int fd = 0; fd <= highest && ss_drafts_any(); fd++) {
+        struct ss_held *held = of_fd(fd);
+        if (!held)
+            continue;
+        note_time(held);
+        held->has_heirs |= !(fcntl(fd, F_GETFD) & FD_CLOEXEC); /* others it loses by exec, before it is itself */
+    }
+    forked_at = ss_now_ns();
+}
+
+void ss_drafts_send(int fd)
+{
+    lock_table();
+    struct ss_held *held = fd >= 0 && fd < SS_FDS_MAX ? of_fd(fd) : NULL;
+    if (held) {
+        note_time(held);
+        held->has_heirs = true;
+    }
+    unlock_table();
+}
+
+bool ss_drafts_forked_lately(void)
+{
+    return forked_at != 0 && ss_now_ns() - forked_at < SS_SECOND_NS;
+}
+
+bool ss_drafts_changed_since_fork(struct ss_held *held)
+{
+    struct stat st;
+
+    return fstat(held->witness, &st) < 0 || memcmp(&st.st_mtim, &held->forked, sizeof st.st_mtim) != 0;
+}
+
+void ss_drafts_in_child(void)
+{
+    forked_at = 0; /* that was our parent's */
+    for (uint32_t i = 0; i < used; i++) {
+        pthread_mutex_init(&table[i].judging, NULL);
+        table[i].uses = 0;
+        if (table[i].in_use && table[i].judging_fd >= 0)
+            ss_real()->close(table[i].judging_fd); /* lease and lock stay with our parent */
+        table[i].judging_fd = -1;
+        table[i].postponed = false; /* its owner's business */
+    }
+}
+
+bool ss_drafts_any(void)
+{
+    return atomic_load_explicit(&count, memory_order_relaxed) > 0;
+}
+
+/* With lock held. */
+static void map_fd(int fd, uint16_t what)
+{
+    ss_fd_map[fd] = what;
+    if (what && fd > highest)
+        highest = fd;
+}
+
+void ss_fd_set_hidden(int fd, bool hidden)
+{
+    if (fd < 0 || fd >= SS_FDS_MAX)
+        return;
+    lock_table();
+    map_fd(fd, hidden ? SS_FD_HIDDEN : 0);
+    unlock_table();
+}
+
+int ss_fd_next(unsigned first, unsigned last)
+{
+    int found = -1;
+
+    lock_table();
+    for (unsigned fd = first; found < 0 && fd <= last && fd <= (unsigned)highest; fd++)
+        if (ss_fd_map[fd])
+            found = (int)fd;
+    unlock_table();
+    return found;
+}
+
+/* With lock held: a free place, or NULL. */
+static struct ss_held *free_place(void)
+{
+    for (uint32_t i = 0; i < used; i++)
+        if (!table[i].in_use)
+            return &table[i];
+    if (used == SS_DRAFTS_MAX - 1) /* the last number means "hidden" in the map, and 0 "not ours" */
+        return NULL;
+    return &table[used++];
+}
+
+struct ss_held *ss_drafts_add(int dir, int witness, const char *name, const char *target,
+                              const struct ss_draft_record *record)
+{
+    struct stat st;
+
+    if (fstat(witness, &st) < 0)
+        return NULL;
+    lock_table();
+    struct ss_held *held = free_place();
+    if (held) {
+        memset(held, 0, offsetof(struct ss_held, target));
+        pthread_mutex_init(&held->judging, NULL);
+        held->over = false;
+        held->mapped = held->postponed = held->was_partial = held->left = false;
+        held->ended_badly = held->has_heirs = false;
+        held->failed = 0;
+        held->dir = dir;
+        held->witness = witness;
+        held->dev = st.st_dev;
+        held->ino = st.st_ino;
+        snprintf(held->name, sizeof held->name, "%s", name);
+        snprintf(held->target, sizeof held->target, "%s", target);
+        held->record = *record;
+        held->judging_fd = -1;
+        held->in_use = true;
+        held->at_exit = all_at_exit;
+        held->owner = getpid();
+        held->uses = 1;
+        map_fd(dir, SS_FD_HIDDEN);
+        map_fd(witness, SS_FD_HIDDEN);
+        atomic_fetch_add(&count, 1);
+    }
+    unlock_table();
+    return held;
+}
+
+int ss_drafts_move(int fd)
+{
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, fd + 1);
+
+    if (moved < 0 || moved >= SS_FDS_MAX) {
+        if (moved >= 0)
+            close(moved);
+        return -EMFILE;
+    }
+    lock_table();
+    for (uint32_t i = 0; i < used; i++) {
+        if (table[i].in_use && table[i].dir == fd)
+            table[i].dir = moved;
+        if (table[i].in_use && table[i].witness == fd)
+            table[i].witness = moved;
+    }
+    map_fd(moved, SS_FD_HIDDEN);
+    map_fd(fd, 0);
+    unlock_table();
+    close(fd);
+    return 0;
+}
+
+/* With lock held. */
+static struct ss_held *take(struct ss_held *held)
+{
+    held->uses++;
+    return held;
+}
+
+struct ss_held *ss_drafts_find(const char *target)
+{
+    struct ss_held *found = NULL;
+
+    lock_table();
+    for (uint32_t i = 0; !found && i < used; i++)
+        if (table[i].in_use && !table[i].over && strcmp(table[i].target, target) == 0)
+            found = take(&table[i]);
+    unlock_table();
+    return found;
+}
+
+struct ss_held *ss_drafts_find_named(const char *name)
+{
+    struct ss_held *found = NULL;
+
+    lock_table();
+    for (uint32_t i = 0; !found && i < used; i++)
+        if (table[i].in_use && !table[i].over && strcmp(table[i].name, name) == 0)
+            found = take(&table[i]);
+    unlock_table();
+    return found;
+}
+
+struct ss_held *ss_drafts_next(uint32_t *index)
+{
+    struct ss_held *found = NULL;
+
+    lock_table();
+    for (; !found && *index < used; (*index)++)
+        if (table[*index].in_use && !table[*index].over)
+            found = take(&table[*index]);
+    unlock_table();
+    return found;
+}
+
+/* With lock held. */
+static void release(struct ss_held *held)
+{
+    held->in_use = false;
+    map_fd(held->dir, 0);
+    map_fd(held->witness, 0);
+    ss_real()->close(held->dir);
+    ss_real()->close(held->witness);
+    atomic_fetch_sub(&count, 1);
+}
+
+void ss_drafts_put(struct ss_held *held)
+{
+    lock_table();
+    held->uses--;
+    if (held->uses == 0 && held->over && held->fds == 0)
+        release(held);
+    unlock_table();
+}
+
+/* With lock held: the descriptor is not the draft's any more that it was. */
+static void let_go(int fd)
+{
+    struct ss_held *held = of_fd(fd);
+
+    if (!held)
+        return;
+    map_fd(fd, 0);
+    held->fds--;
+    if (held->uses == 0 && held->over && held->fds == 0)
+        release(held);
+}
+
+int ss_drafts_bind(struct ss_held *held, int fd)
+{
+    if (fd < 0 || fd >= SS_FDS_MAX)
+        return -EMFILE;
+    lock_table();
+    let_go(fd);
+    map_fd(fd, (uint16_t)(held - table + 1));
+    held->fds++;
+    unlock_table();
+    return 0;
+}
+
+void ss_drafts_judging(struct ss_held *held, int fd)
+{
+    lock_table();
+    held->judging_fd = fd;
+    unlock_table();
+}
+
+void ss_drafts_unbind(int fd)
+{
+    lock_table();
+    let_go(fd);
+    unlock_table();
+}
+
+static struct ss_held *take_of_fd(int fd)
+{
+    lock_table();
+    struct ss_held *held = of_fd(fd);
+    if (held)
+        take(held);
+    unlock_table();
+    return held;
+}
+
+static bool is_of(const struct ss_held *held, int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && st.st_dev == held->dev && st.st_ino == held->ino;
+}
+
+struct ss_held *ss_drafts_of_fd(int fd)
+{
+    struct ss_held *held = ss_fd_is_ours(fd) ? take_of_fd(fd) : NULL;
+
+    if (!held || is_of(held, fd))
+        return held;
+    ss_drafts_unbind(fd); /* closed behind our back, and perhaps another file's by now */
+    ss_drafts_put(held);
+    return NULL;
+}
+
+struct ss_held *ss_drafts_take_stale(int fd)
+{
+    struct ss_held *held = ss_fd_is_ours(fd) ? take_of_fd(fd) : NULL;
+
+    if (held && is_of(held, fd)) {
+        ss_drafts_put(held);
+        return NULL;
+    }
+    if (held)
+        ss_drafts_unbind(fd);
+    return held;
+}
+
+void ss_drafts_rename(struct ss_held *held, const char *target)
+{
+    lock_table();
+    snprintf(held->target, sizeof held->target, "%s", target);
+    unlock_table();
+}
+
+void ss_drafts_target(struct ss_held *held, char target[PATH_MAX])
+{
+    lock_table();
+    strcpy(target, held->target);
+    unlock_table();
+}
+
+/* --- of earlier programs, and of other processes --- */
+
+static bool add_inherited(int fd, const char *path, bool at_exit)
+{
+    struct ss_draft_record record;
+    char target[PATH_MAX], canonical[PATH_MAX];
+    const char *name;
+
+    if (!ss_roots_cover(path, canonical))
+        return false;
+    int dir = ss_roots_open_parent(canonical, &name);
+    if (dir < 0)
+        return false;
+    int witness = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (witness < 0 || ss_draft_read(witness, &record) < 0 || !ss_draft_still_named(dir, name, fd)) {
+        close(dir);
+        if (witness >= 0)
+            close(witness);
+        return false;
+    }
+    snprintf(target, sizeof target, "%.*s%s", (int)(name - canonical), canonical, record.target);
+    dir = ss_self_hide_fd(dir);
+    witness = ss_self_hide_fd(witness);
+    struct ss_held *held = dir < 0 || witness < 0 ? NULL : ss_drafts_add(dir, witness, name, target, &record);
+    if (!held) {
+        if (dir >= 0)
+            close(dir);
+        if (witness >= 0)
+            close(witness);
+        return false;
+    }
+    held->was_partial = record.state == SS_DRAFT_WAIT;
+    note_time(held);
+    held->at_exit |= at_exit;
+    ss_drafts_bind(held, fd);
+    ss_drafts_put(held);
+    return true;
+}
+
+static void recognise(int fd, bool at_exit)
+{
+    char path[PATH_MAX];
+    struct stat st;
+
+    int saved = errno;
+    if (fd < SS_FDS_MAX && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY &&
+        ss_where_of_fd(fd, path)) {
+        const char *name = strrchr(path, '/') + 1;
+        if (ss_draft_reserved(name)) {
+            SS_AUTO_PUT struct ss_held *known = ss_drafts_find_named(name);
+            if (known && known->ino == st.st_ino && known->dev == st.st_dev)
+                ss_drafts_bind(known, fd);
+            else
+                add_inherited(fd, path, at_exit);
+        }
+    }
+    errno = saved;
+}
+
+void ss_drafts_recognise(int fd)
+{
+    recognise(fd, false);
+}
+
+void ss_drafts_commit_at_exit(void)
+{
+    all_at_exit = true;
+}
+
+void ss_drafts_inherit(void)
+{
+    DIR *fds = opendir("/proc/self/fd");
+
+    if (!fds)
+        return;
+    for (const struct dirent *entry; (entry = readdir(fds));)
+        if (entry->d_name[0] != '.')
+            recognise(atoi(entry->d_name), true); /* cat a missing >file closes it, and only then fails */
+    closedir(fds);
+}

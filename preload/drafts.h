@@ -1,0 +1,155 @@
+/* The drafts that this process knows, and which of its descriptors are theirs.
+ *
+ * One lock guards all of it, held for a moment only; ss_drafts_lock is for fork. A draft's own lock, judging, is held
+ * while it is judged and is taken first. What a descriptor is can be asked without a lock: a program that closes a
+ * descriptor in one thread and uses it in another has lost already.
+ *
+ * A child of fork has a copy of the table; the kernel knows whether a draft is still what the copy says. */
+#ifndef SAVESEAL_PRELOAD_DRAFTS_H
+#define SAVESEAL_PRELOAD_DRAFTS_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "core/draft.h"
+
+#define SS_FDS_MAX (1 << 20) /* a descriptor beyond is never a draft's */
+#define SS_DRAFTS_MAX 4096
+
+struct ss_held {
+    pthread_mutex_t judging;
+
+    /* fixed while it is in the table */
+    int dir;     /* O_PATH, hidden */
+    int witness; /* O_RDONLY, hidden: open since the draft was made, so that it hears of every write-back error */
+    char name[SS_DRAFT_NAME_SIZE];
+    dev_t dev;
+    ino_t ino;
+    bool copied;  /* it began as a copy of the image: a save that changes nothing is none */
+    bool at_exit; /* it is not judged before the end of the process owner, which was given it, or is to be so */
+    pid_t owner;
+    struct timespec copied_at[2]; /* mtime and ctime after that */
+
+    /* guarded by the table's lock */
+    int judging_fd; /* while it is judged, else -1: a child of fork must not keep it */
+    bool in_use;
+    uint32_t uses;          /* threads that have it in hand */
+    uint32_t fds;           /* descriptors of this process that are its */
+    bool has_heirs;         /* a child may have been given a descriptor; and then: */
+    struct timespec forked; /* its mtime at the last fork, or when it was inherited */
+    char target[PATH_MAX];  /* canonical public name */
+
+    /* guarded by judging */
+    struct ss_draft_record record; /* as on disk when last looked */
+    _Atomic bool over;             /* published, dropped, or found to be somebody else's business */
+    bool ended_badly;              /* it is kept, because a process that wrote to it ended so */
+    bool was_partial;              /* its format's own mark said "partial" at a last close */
+    bool postponed;          /* all descriptors of this process are closed, and it is judged when the process ends */
+    bool mapped;             /* when it was closed, this process still had it mapped shared */
+    bool left;               /* closed here, when others still had it open; and then: */
+    struct timespec left_at; /* its mtime */
+    int failed;              /* what is known to have failed, positive errno */
+};
+
+/* 0 or -errno. */
+int ss_drafts_init(void);
+
+void ss_drafts_lock(void);
+void ss_drafts_unlock(void);
+
+/* Before fork, with the lock held: what an heir writes is to be told from what was there. */
+void ss_drafts_before_fork(void);
+
+/* Is there perhaps a child that has just been forked, and still has copies of what it will lose by exec? */
+bool ss_drafts_forked_lately(void);
+
+/* In a child of fork, with the lock held: threads that are not there any more hold nothing. */
+void ss_drafts_in_child(void);
+
+/* Does the process know any draft? A hint: cheap, and right for what the calling thread did itself. */
+bool ss_drafts_any(void);
+
+extern uint16_t *ss_fd_map; /* of SS_FDS_MAX; 0: not ours */
+#define SS_FD_HIDDEN UINT16_MAX
+
+static inline bool ss_fd_is_ours(int fd)
+{
+    return fd >= 0 && fd < SS_FDS_MAX && ss_fd_map && ss_fd_map[fd] != 0;
+}
+
+static inline bool ss_fd_is_hidden(int fd)
+{
+    return ss_fd_is_ours(fd) && ss_fd_map[fd] == SS_FD_HIDDEN;
+}
+
+/* A descriptor of the shim itself. */
+void ss_fd_set_hidden(int fd, bool hidden);
+
+/* Adds a draft; dir and witness, both hidden, are the table's from then on. In hand of the caller: ss_drafts_put. NULL
+ * when the table is full. */
+struct ss_held *ss_drafts_add(int dir, int witness, const char *name, const char *target,
+                              const struct ss_draft_record *record);
+
+/* Gives a hidden descriptor another number: a program wants this one. 0 or -errno. */
+int ss_drafts_move(int fd);
+
+/* Has the draft been written to since the last fork (in the child: its own)? */
+bool ss_drafts_changed_since_fork(struct ss_held *held);
+
+/* The draft that this process has under a public (canonical) name, or NULL. In hand. */
+struct ss_held *ss_drafts_find(const char *target);
+
+/* The draft with that file name (".saveseal.ID") in whatever directory, or NULL. In hand. */
+struct ss_held *ss_drafts_find_named(const char *name);
+
+/* The draft that a descriptor is of, or NULL; looks at the file, and forgets the descriptor when it is another's by
+ * now. In hand. */
+struct ss_held *ss_drafts_of_fd(int fd);
+
+/* Any draft after that index. *index begins with 0. In hand. */
+struct ss_held *ss_drafts_next(uint32_t *index);
+
+/* Gives it back. One that is over and has no descriptor leaves the table. */
+void ss_drafts_put(struct ss_held *held);
+
+/* SAVESEAL_COMMIT=exit: whatever is saved is judged when its process ends. */
+void ss_drafts_commit_at_exit(void);
+
+/* A descriptor of the draft is about to go to another process. */
+void ss_drafts_send(int fd);
+
+/* It is being judged by that descriptor; -1: no longer. */
+void ss_drafts_judging(struct ss_held *held, int fd);
+
+/* The draft of a descriptor that is another file's by now, or closed: forgets the descriptor. NULL when it is the
+ * draft's. In hand. */
+struct ss_held *ss_drafts_take_stale(int fd);
+
+/* A descriptor becomes one of the draft's, or ceases to be one. bind: -EMFILE when its number is too high. */
+int ss_drafts_bind(struct ss_held *held, int fd);
+void ss_drafts_unbind(int fd);
+
+/* The lowest descriptor in [first, last] that is ours, or -1. */
+int ss_fd_next(unsigned first, unsigned last);
+
+void ss_drafts_rename(struct ss_held *held, const char *target);
+void ss_drafts_target(struct ss_held *held, char target[PATH_MAX]);
+
+/* Takes over what an earlier program of this process left open: after exec. */
+void ss_drafts_inherit(void);
+
+/* If the descriptor is of a draft that this process does not know yet, makes it known. */
+void ss_drafts_recognise(int fd);
+
+#define SS_AUTO_PUT __attribute__((cleanup(ss_drafts_cleanup)))
+static inline void ss_drafts_cleanup(struct ss_held **held)
+{
+    if (*held)
+        ss_drafts_put(*held);
+}
+
+#endif

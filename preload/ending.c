@@ -1,0 +1,188 @@
+#include "ending.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "drafts.h"
+#include "inside.h"
+#include "judge.h"
+#include "mappings.h"
+#include "real.h"
+#include "self.h"
+#include "streams.h"
+
+#define HEIRS_MS 50
+
+static _Atomic bool missed;
+static bool ending; /* nothing is postponed any more */
+
+/* A child between fork and exec has copies of everything, and closes what is close-on-exec there without a word.
+ * Returns what close() has to say. */
+static int wait_for_heirs(struct ss_held *held)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    int r = 0;
+
+    for (int i = 0; i < HEIRS_MS && ss_drafts_forked_lately() && (r = ss_judge_left(held)) == -EAGAIN; i++)
+        nanosleep(&pause, NULL);
+    return r == -EAGAIN ? 0 : r;
+}
+
+int ss_ending_closed(struct ss_held *held, int error)
+{
+    if (held->at_exit && held->owner == getpid() && !ending) {
+        held->postponed |= held->fds == 0;
+        held->failed = error < 0 && error != -EINTR ? -error : held->failed;
+        return error;
+    }
+    int judged = ss_judge_closed(held, error);
+    if (error == 0 && judged == 0 && held->left) {
+        held->mapped = ss_mappings_any(held);
+        judged = wait_for_heirs(held);
+    }
+    return error < 0 ? error : judged;
+}
+
+void ss_ending_missed(void)
+{
+    atomic_store(&missed, true);
+}
+
+/* Descriptors that a signal handler closed while its thread was inside a hook. */
+static void catch_up(void)
+{
+    unsigned next = 0;
+
+    if (!atomic_exchange(&missed, false))
+        return;
+    for (int fd; (fd = ss_fd_next(next, SS_FDS_MAX - 1)) >= 0; next = (unsigned)fd + 1) {
+        SS_AUTO_PUT struct ss_held *lost = ss_drafts_take_stale(fd);
+        if (lost)
+            ss_ending_closed(lost, 0);
+    }
+}
+
+int ss_ending_close(int fd)
+{
+    SS_INSIDE;
+    if (!ss_self_may_remember())
+        return ss_real()->close(fd); /* a child of vfork: its parent still has it */
+    SS_AUTO_PUT struct ss_held *held = ss_drafts_of_fd(fd);
+    if (!held)
+        return ss_real()->close(fd);
+    ss_drafts_unbind(fd);
+    int r = ss_real()->close(fd) < 0 ? -errno : 0;
+    r = ss_ending_closed(held, r);
+    catch_up();
+    if (r < 0)
+        errno = -r;
+    return r < 0 ? -1 : 0;
+}
+
+void ss_ending_unmapped(void)
+{
+    uint32_t index = 0;
+    int saved = errno;
+
+    for (struct ss_held *held; (held = ss_drafts_next(&index));) {
+        if (held->mapped && held->fds == 0)
+            ss_ending_closed(held, 0);
+        ss_drafts_put(held);
+    }
+    errno = saved;
+}
+
+void ss_ending_look(void)
+{
+    uint32_t index = 0;
+    int saved = errno;
+
+    catch_up();
+    if (!atomic_exchange(&ss_judge_any_left, false))
+        return;
+    for (struct ss_held *held; ss_drafts_any() && (held = ss_drafts_next(&index));) {
+        if (held->left && !held->over && ss_judge_left(held) == -EAGAIN)
+            atomic_store(&ss_judge_any_left, true);
+        ss_drafts_put(held);
+    }
+    errno = saved;
+}
+
+void ss_ending_of_child(int status)
+{
+    uint32_t index = 0;
+    int saved = errno;
+
+    for (struct ss_held *held; (held = ss_drafts_next(&index));) {
+        ss_judge_child_ended(held, status);
+        ss_drafts_put(held);
+    }
+    errno = saved;
+}
+
+static void end_mappings(void)
+{
+    uint32_t index = 0;
+
+    for (struct ss_held *held; (held = ss_drafts_next(&index));) {
+        if (!held->over && held->mapped && held->fds == 0) {
+            ss_mappings_privatise(held);
+            ss_judge_closed(held, 0);
+        }
+        ss_drafts_put(held);
+    }
+}
+
+static void end_all(int status)
+{
+    unsigned next = 0;
+
+    for (int fd; (fd = ss_fd_next(next, SS_FDS_MAX - 1)) >= 0; next = (unsigned)fd + 1) {
+        SS_AUTO_PUT struct ss_held *held = ss_fd_is_hidden(fd) ? NULL : ss_drafts_of_fd(fd);
+        if (!held)
+            continue;
+        if (status == 0) {
+            ss_ending_close(fd);
+            continue;
+        }
+        ss_drafts_unbind(fd);
+        ss_real()->close(fd);
+        ss_judge_exited(held, status);
+    }
+    uint32_t index = 0;
+    for (struct ss_held *held; (held = ss_drafts_next(&index));) {
+        if (held->postponed && status == 0)
+            ss_judge_closed(held, 0);
+        else if (held->postponed)
+            ss_judge_exited(held, status);
+        ss_drafts_put(held);
+    }
+    if (status == 0)
+        end_mappings();
+    ss_ending_look();
+}
+
+void ss_ending_exit(int status)
+{
+    if (!ss_active || ss_inside() || !ss_drafts_any() || !ss_self_may_remember())
+        return; /* inside: a signal handler ends the process; what it interrupted stays unpublished */
+    SS_INSIDE;
+    ending = true;
+    ss_streams_flush();
+    end_all(status);
+}
+
+/* The last of all exit handlers (self.c). */
+static void at_exit(int status, void *nothing)
+{
+    (void)nothing;
+    ss_ending_exit(status & 0xff);
+}
+
+int ss_ending_init(void)
+{
+    return on_exit(at_exit, NULL) == 0 ? 0 : -ENOMEM;
+}

@@ -1,0 +1,88 @@
+/* The ends of processes, and what children leave. fork needs no hook: see self.c. */
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "drafts.h"
+#include "ending.h"
+#include "inside.h"
+#include "real.h"
+#include "self.h"
+
+SS_EXPORT void _exit(int status)
+{
+    if (!ss_inside())
+        ss_ending_exit(status & 0xff);
+    ss_real()->_exit(status);
+    __builtin_unreachable();
+}
+
+SS_EXPORT void _Exit(int status)
+{
+    _exit(status);
+}
+
+/* A child that we waited for, and that has ended. */
+static void note(int status)
+{
+    if (!ss_active || ss_inside() || !ss_drafts_any() || !(WIFEXITED(status) || WIFSIGNALED(status)))
+        return;
+    SS_INSIDE;
+    if (ss_self_may_remember())
+        ss_ending_of_child(status);
+}
+
+SS_EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage)
+{
+    int here = 0;
+
+    pid_t r = ss_real()->wait4(pid, &here, options, usage);
+    if (r > 0)
+        note(here);
+    if (r > 0 && status)
+        *status = here;
+    return r;
+}
+
+SS_EXPORT pid_t waitpid(pid_t pid, int *status, int options)
+{
+    int here = 0;
+
+    pid_t r = ss_real()->waitpid(pid, &here, options);
+    if (r > 0)
+        note(here);
+    if (r > 0 && status)
+        *status = here;
+    return r;
+}
+
+SS_EXPORT pid_t __waitpid(pid_t pid, int *status, int options);
+SS_EXPORT pid_t __waitpid(pid_t pid, int *status, int options)
+{
+    return waitpid(pid, status, options);
+}
+
+SS_EXPORT pid_t wait(int *status)
+{
+    return waitpid(-1, status, 0);
+}
+
+SS_EXPORT pid_t wait3(int *status, int options, struct rusage *usage)
+{
+    return wait4(-1, status, options, usage);
+}
+
+SS_EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
+{
+    siginfo_t own = {0};
+    siginfo_t *at = info ? info : &own;
+
+    int r = ss_real()->waitid(type, id, at, options);
+    siginfo_t here = {0};
+    if (r == 0)
+        here = *at;
+    if (r == 0 && here.si_pid > 0 &&
+        (here.si_code == CLD_EXITED || here.si_code == CLD_KILLED || here.si_code == CLD_DUMPED))
+        note(here.si_code == CLD_EXITED ? W_EXITCODE(here.si_status & 0xff, 0) : W_EXITCODE(0, here.si_status & 0x7f));
+    return r;
+}

@@ -1,0 +1,34 @@
+/* The guard against our own hooks: what Saveseal's code calls by name inside this library is a hook, too.
+ *
+ * A hook asks ss_inside() first; if so, it is nothing but the real function. A signal handler that interrupts a hook
+ * sees the same, so it can not wait for a lock that its own thread holds. */
+#ifndef SAVESEAL_PRELOAD_INSIDE_H
+#define SAVESEAL_PRELOAD_INSIDE_H
+
+#include <stdbool.h>
+
+/* initial-exec: no allocation and no lock at its first use in a thread. */
+extern _Thread_local unsigned ss_inside_depth __attribute__((tls_model("initial-exec")));
+
+static inline bool ss_inside(void)
+{
+    return ss_inside_depth > 0;
+}
+
+static inline unsigned ss_inside_enter(void)
+{
+    return ++ss_inside_depth;
+}
+
+static inline void ss_inside_leave(unsigned *entered)
+{
+    (void)entered;
+    ss_inside_depth--;
+}
+
+/* Until the end of the block our own calls are the real ones. */
+#define SS_INSIDE __attribute__((cleanup(ss_inside_leave), unused)) unsigned ss_inside_here = ss_inside_enter()
+
+#define SS_EXPORT __attribute__((visibility("default")))
+
+#endif

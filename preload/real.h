@@ -1,0 +1,78 @@
+/* The functions of the C library that the hooks stand in front of. */
+#ifndef SAVESEAL_PRELOAD_REAL_H
+#define SAVESEAL_PRELOAD_REAL_H
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+/* Looked up by name, the next definition after ours. What a C library does not have stays NULL, and nobody who runs on
+ * it can call its hook. */
+#define SS_REAL_FUNCTIONS(X)                                                                                           \
+    X(openat)                                                                                                          \
+    X(close)                                                                                                           \
+    X(close_range)                                                                                                     \
+    X(munmap)                                                                                                          \
+    X(dup)                                                                                                             \
+    X(dup2)                                                                                                            \
+    X(dup3)                                                                                                            \
+    X(fcntl)                                                                                                           \
+    X(fopen)                                                                                                           \
+    X(fdopen)                                                                                                          \
+    X(mkostemps)                                                                                                       \
+    X(freopen)                                                                                                         \
+    X(fclose)                                                                                                          \
+    X(fstatat)                                                                                                         \
+    X(statx)                                                                                                           \
+    X(faccessat)                                                                                                       \
+    X(unlinkat)                                                                                                        \
+    X(renameat2)                                                                                                       \
+    X(linkat)                                                                                                          \
+    X(truncate)                                                                                                        \
+    X(fchmodat)                                                                                                        \
+    X(fchownat)                                                                                                        \
+    X(utimensat)                                                                                                       \
+    X(readlinkat)                                                                                                      \
+    X(realpath)                                                                                                        \
+    X(closefrom)                                                                                                       \
+    X(readdir)                                                                                                         \
+    X(setxattr)                                                                                                        \
+    X(fsetxattr)                                                                                                       \
+    X(fremovexattr)                                                                                                    \
+    X(flistxattr)                                                                                                      \
+    X(getxattr)                                                                                                        \
+    X(listxattr)                                                                                                       \
+    X(removexattr)                                                                                                     \
+    X(lsetxattr)                                                                                                       \
+    X(lgetxattr)                                                                                                       \
+    X(llistxattr)                                                                                                      \
+    X(lremovexattr)                                                                                                    \
+    X(sendmsg)                                                                                                         \
+    X(recvmsg)                                                                                                         \
+    X(recvmmsg)                                                                                                        \
+    X(waitpid)                                                                                                         \
+    X(wait4)                                                                                                           \
+    X(waitid)                                                                                                          \
+    X(syscall)                                                                                                         \
+    X(_exit)
+
+struct ss_real {
+#define SS_REAL_MEMBER(name) __typeof__ (&(name))(name);
+    SS_REAL_FUNCTIONS(SS_REAL_MEMBER)
+#undef SS_REAL_MEMBER
+};
+
+/* Looked up at the first call, from whatever thread: the same values are stored again at worst. */
+const struct ss_real *ss_real(void);
+
+#endif

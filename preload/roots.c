@@ -1,0 +1,132 @@
+#include "roots.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "real.h"
+#include "core/draft.h"
+#include "core/proc.h"
+#include "core/util.h"
+
+struct alias {
+    const char *text; /* as it was given, or canonical; without a slash at its end */
+    size_t len;
+    const char *canonical;
+};
+
+static struct alias aliases[2 * SS_ROOTS_MAX];
+static size_t alias_count;
+static size_t root_count;
+
+static void add_alias(const char *text, const char *canonical)
+{
+    aliases[alias_count++] = (struct alias){.text = text, .len = strlen(text), .canonical = canonical};
+}
+
+static bool is_savesealfs(const char *path)
+{
+    struct statfs st;
+
+    return statfs(path, &st) == 0 && st.f_type == FUSE_SUPER_MAGIC && ss_proc_is_mount_of(path, "fuse.savesealfs");
+}
+
+static int fail(char *why, size_t size, const char *dir, const char *what, int error)
+{
+    snprintf(why, size, "%s: %s: %s", dir, what, strerrordesc_np(error));
+    return -error;
+}
+
+static int check(const char *dir, char *why, size_t size)
+{
+    struct stat st;
+
+    if (stat(dir, &st) < 0)
+        return fail(why, size, dir, "can not be protected", errno);
+    if (!S_ISDIR(st.st_mode))
+        return fail(why, size, dir, "can not be protected", ENOTDIR);
+    if (getxattr(dir, SS_SEAL_XATTR, NULL, 0) < 0 && (errno == ENOTSUP || errno == ENOSYS))
+        return fail(why, size, dir, "has no user extended attributes; use ext4, xfs, btrfs, or tmpfs of Linux 6.6",
+                    errno);
+    return 0;
+}
+
+/* given is kept. Returns 1, 0 when there is nothing to protect, or -errno. */
+static int add_root(char *given, char *why, size_t size)
+{
+    size_t len = strlen(given);
+
+    while (len > 1 && given[len - 1] == '/')
+        given[--len] = '\0';
+    if (given[0] != '/')
+        return fail(why, size, given, "SAVESEAL_DIRS takes absolute names", EINVAL);
+    if (is_savesealfs(given))
+        return 0;
+    int r = check(given, why, size);
+    if (r < 0)
+        return r;
+    if (root_count == SS_ROOTS_MAX)
+        return fail(why, size, given, "too many directories", E2BIG);
+    char *canonical = ss_real()->realpath(given, NULL);
+    if (!canonical)
+        return fail(why, size, given, "can not be protected", errno);
+    if (strcmp(canonical, "/") == 0)
+        return fail(why, size, given, "the root directory can not be protected", EINVAL);
+    root_count++;
+    add_alias(canonical, canonical);
+    if (strcmp(given, canonical) != 0)
+        add_alias(given, canonical);
+    return 1;
+}
+
+int ss_roots_init(const char *dirs, char *why, size_t size)
+{
+    char *rest = strdup(dirs); /* the names stay in use as long as the process lives */
+    char *given;
+
+    if (!rest)
+        return fail(why, size, dirs, "can not be protected", ENOMEM);
+    while ((given = strsep(&rest, ":"))) {
+        int r = given[0] ? add_root(given, why, size) : 0;
+        if (r < 0)
+            return r;
+    }
+    return (int)root_count;
+}
+
+bool ss_roots_cover(const char *path, char canonical[PATH_MAX])
+{
+    for (size_t i = 0; i < alias_count; i++) {
+        const struct alias *alias = &aliases[i];
+        if (strncmp(path, alias->text, alias->len) != 0 || path[alias->len] != '/')
+            continue;
+        int n = snprintf(canonical, PATH_MAX, "%s%s", alias->canonical, path + alias->len);
+        return n > 0 && n < PATH_MAX;
+    }
+    return false;
+}
+
+int ss_roots_open_parent(const char *canonical, const char **name)
+{
+    const struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+    char parent[PATH_MAX];
+    const char *slash = strrchr(canonical, '/');
+    size_t len = (size_t)(slash - canonical);
+
+    memcpy(parent, canonical, len);
+    parent[len] = '\0';
+    *name = slash + 1;
+    long fd = syscall(SYS_openat2, AT_FDCWD, parent, &how, sizeof how);
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM)) /* before Linux 5.6, or filtered: symbolic links are followed */
+        fd = ss_real()->openat(AT_FDCWD, parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : (int)fd;
+}

@@ -1,0 +1,197 @@
+#include "self.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "drafts.h"
+#include "ending.h"
+#include "inside.h"
+#include "real.h"
+#include "roots.h"
+#include "core/proc.h"
+
+#define STATUS_REFUSED 126 /* what shells use for "can not be executed" */
+
+bool ss_active;
+_Thread_local unsigned ss_inside_depth __attribute__((tls_model("initial-exec")));
+
+/* Which process the memory belongs to. The page is wiped by every fork that copies memory, also by one that no atfork
+ * handler hears of (clone); a child of vfork sees its parent's. */
+static struct {
+    pid_t pid;
+} * identity;
+
+/* Who writes, made at the first draft. Guarded by the table's lock. */
+static struct ss_draft_record writer; /* pid 0: not made yet */
+
+static bool reports;
+
+/* The C library does not know its environment yet when we begin. */
+static const char *get(char **environment, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (; *environment; environment++)
+        if (strncmp(*environment, name, len) == 0 && (*environment)[len] == '=')
+            return *environment + len + 1;
+    return NULL;
+}
+
+static bool is_set(char **environment, const char *name)
+{
+    const char *value = get(environment, name);
+    return value && strcmp(value, "1") == 0;
+}
+
+__attribute__((format(printf, 1, 0))) static void say(const char *format, va_list arguments)
+{
+    char text[512] = "saveseal: ";
+    size_t begun = strlen(text);
+
+    int n = vsnprintf(text + begun, sizeof text - begun - 1, format, arguments);
+    size_t len = n < 0 ? begun : begun + (size_t)n;
+    if (len > sizeof text - 2)
+        len = sizeof text - 2;
+    text[len++] = '\n';
+    if (write(STDERR_FILENO, text, len) < 0)
+        return; /* nobody to tell it to */
+}
+
+void ss_self_report(const char *format, ...)
+{
+    va_list arguments;
+
+    if (!reports)
+        return;
+    va_start(arguments, format);
+    say(format, arguments);
+    va_end(arguments);
+}
+
+void ss_self_complain(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    say(format, arguments);
+    va_end(arguments);
+}
+
+bool ss_self_may_remember(void)
+{
+    pid_t pid = getpid();
+
+    if (identity->pid == 0)
+        identity->pid = pid; /* a fork that copied the memory */
+    return identity->pid == pid;
+}
+
+void ss_self_describe(struct ss_draft_record *record)
+{
+    uint64_t start = 0;
+    pid_t pid = getpid();
+
+    ss_drafts_lock();
+    *record = writer;
+    ss_drafts_unlock();
+    if (record->pid != pid) {
+        memset(record, 0, sizeof *record);
+        if (ss_proc_start(pid, &start) < 0)
+            start = 0;
+        ss_draft_describe_writer(record, pid, start);
+        ss_drafts_lock();
+        writer = *record;
+        ss_drafts_unlock();
+    }
+    record->opened = time(NULL);
+}
+
+int ss_self_hide_fd(int fd)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        limit.rlim_cur = 1024;
+    rlim_t most = limit.rlim_cur < SS_FDS_MAX ? limit.rlim_cur : SS_FDS_MAX;
+    int hidden = fcntl(fd, F_DUPFD_CLOEXEC, (int)(most - most / 4));
+    if (hidden < 0)
+        hidden = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* the limit went down, or all up there are taken */
+    int error = errno;
+    close(fd);
+    return hidden < 0 ? -error : hidden;
+}
+
+/* The table is whole and unlocked in the child: whoever held the lock in another thread has let it go. */
+static void before_fork(void)
+{
+    ss_drafts_lock();
+    ss_drafts_before_fork();
+}
+
+static void after_fork(void)
+{
+    ss_drafts_unlock();
+}
+
+static void in_child(void)
+{
+    identity->pid = getpid();
+    ss_drafts_in_child();
+    after_fork();
+}
+
+static int set_up(void)
+{
+    identity = mmap(NULL, sizeof *identity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (identity == MAP_FAILED || madvise(identity, sizeof *identity, MADV_WIPEONFORK) < 0)
+        return -errno;
+    identity->pid = getpid();
+    int r = ss_drafts_init();
+    if (r == 0)
+        r = -pthread_atfork(before_fork, after_fork, in_child);
+    if (r == 0)
+        r = ss_ending_init();
+    return r;
+}
+
+/* The library is marked to be initialised first (meson.build), so that our exit handler is the last to run. */
+__attribute__((constructor)) static void begin(int argc, char **argv, char **environment)
+{
+    const char *dirs = get(environment, "SAVESEAL_DIRS");
+    char why[512] = "";
+
+    (void)argc;
+    (void)argv;
+    SS_INSIDE;
+    if (!dirs || !dirs[0])
+        return;
+    reports = is_set(environment, "SAVESEAL_REPORT");
+    int r = ss_roots_init(dirs, why, sizeof why);
+    if (r > 0) { /* so many are to be protected here */
+        r = set_up();
+        if (r < 0)
+            snprintf(why, sizeof why, "can not be set up: %s", strerrordesc_np(-r));
+    } else if (r == 0) {
+        return; /* each is on a mount of savesealfs, or not to be found */
+    }
+    if (r < 0) {
+        ss_self_complain("%s", why);
+        if (is_set(environment, "SAVESEAL_PERMISSIVE"))
+            return;
+        ss_self_complain("not started unprotected; SAVESEAL_PERMISSIVE=1 would");
+        ss_real()->_exit(STATUS_REFUSED);
+    }
+    const char *commit = get(environment, "SAVESEAL_COMMIT");
+    if (commit && strcmp(commit, "exit") == 0)
+        ss_drafts_commit_at_exit();
+    ss_active = true;
+    ss_drafts_inherit();
+}

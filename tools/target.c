@@ -1,0 +1,168 @@
+#include "target.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "core/util.h"
+#include "report.h"
+
+#define INTERPRETERS_MAX 5 /* as many as the kernel follows */
+#define HEAD_SIZE 4096
+
+_Static_assert(sizeof(void *) == 8, "the ELF structures read here are the 64-bit ones");
+
+static bool is_program(const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return false;
+    if (!S_ISREG(st.st_mode)) {
+        errno = EACCES;
+        return false;
+    }
+    return access(path, X_OK) == 0;
+}
+
+char *target_find(const char *command)
+{
+    const char *directories = getenv("PATH");
+    int error = ENOENT;
+
+    if (strchr(command, '/'))
+        return is_program(command) ? report_must(strdup(command)) : NULL;
+    SS_AUTO_FREE char *list = report_must(strdup(directories ? directories : "/bin:/usr/bin"));
+    char *rest = list;
+    for (const char *dir; (dir = strsep(&rest, ":"));) {
+        char *path = report_format("%s/%s", dir[0] ? dir : ".", command);
+        if (is_program(path))
+            return path;
+        if (errno == EACCES)
+            error = EACCES;
+        free(path);
+    }
+    errno = error;
+    return NULL;
+}
+
+/* Reads the first bytes of a file, zeros behind them. */
+static ssize_t read_head(const char *path, char head[HEAD_SIZE])
+{
+    memset(head, 0, HEAD_SIZE);
+    SS_AUTO_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    return fd < 0 ? -errno : ss_pread_full(fd, head, HEAD_SIZE - 1, 0);
+}
+
+/* The kernel's rule for AT_SECURE, on which the dynamic linker ignores LD_PRELOAD. */
+static bool gains_rights(const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return false;
+    if ((st.st_mode & S_ISUID) && st.st_uid != getuid())
+        return true;
+    if ((st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && st.st_gid != getgid())
+        return true;
+    return getuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0;
+}
+
+/* The name of the dynamic linker that a program asks for, into name; false when it asks for none. */
+static bool read_linker(const char *path, const Elf64_Ehdr *header, char name[PATH_MAX])
+{
+    SS_AUTO_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+    for (unsigned i = 0; fd >= 0 && i < header->e_phnum; i++) {
+        Elf64_Phdr segment;
+        if (ss_pread_full(fd, &segment, sizeof segment, (off_t)(header->e_phoff + i * sizeof segment)) !=
+            sizeof segment)
+            return false;
+        if (segment.p_type != PT_INTERP)
+            continue;
+        size_t len = segment.p_filesz < PATH_MAX ? (size_t)segment.p_filesz : PATH_MAX - 1;
+        name[len] = '\0';
+        return ss_pread_full(fd, name, len, (off_t)segment.p_offset) == (ssize_t)len;
+    }
+    return false;
+}
+
+/* Is that dynamic linker our own one? Another need not know LD_PRELOAD, nor our C library. */
+static bool is_our_linker(const char *name)
+{
+    char ours[PATH_MAX], head[HEAD_SIZE];
+    struct stat one, other;
+    Elf64_Ehdr header;
+
+    if (read_head("/proc/self/exe", head) < (ssize_t)sizeof header)
+        return false;
+    memcpy(&header, head, sizeof header);
+    return read_linker("/proc/self/exe", &header, ours) && stat(ours, &one) == 0 && stat(name, &other) == 0 &&
+           one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+static bool refuse(char why[TARGET_WHY_MAX], const char *reason)
+{
+    snprintf(why, TARGET_WHY_MAX, "%s", reason);
+    return false;
+}
+
+static bool is_elf_protectable(const char *path, const Elf64_Ehdr *header, const Elf64_Ehdr *library,
+                               char why[TARGET_WHY_MAX])
+{
+    if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+        return refuse(why, "neither an ELF program nor a script");
+    if (header->e_ident[EI_CLASS] != library->e_ident[EI_CLASS] ||
+        header->e_ident[EI_DATA] != library->e_ident[EI_DATA] || header->e_machine != library->e_machine)
+        return refuse(why, "a program for another kind of machine than libsaveseal-preload.so");
+    char linker[PATH_MAX];
+    if (!read_linker(path, header, linker))
+        return refuse(why, "linked statically, so that no library can be loaded into it");
+    if (!is_our_linker(linker))
+        return refuse(why, "a program for another dynamic linker, which may not load the library");
+    return true;
+}
+
+/* The interpreter of "#! INTERPRETER ARGUMENT", in place. */
+static char *interpreter_of(char *head)
+{
+    char *name = head + 2 + strspn(head + 2, " \t");
+
+    name[strcspn(name, " \t\n")] = '\0';
+    return name;
+}
+
+bool target_is_protectable(const char *program, const char *library, char why[TARGET_WHY_MAX])
+{
+    _Alignas(Elf64_Ehdr) char ours[HEAD_SIZE], head[HEAD_SIZE];
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof path, "%s", program);
+    ssize_t n = read_head(library, ours);
+    if (n < (ssize_t)sizeof(Elf64_Ehdr)) {
+        snprintf(why, TARGET_WHY_MAX, "%.200s can not be read", library);
+        return false;
+    }
+    for (int i = 0; i < INTERPRETERS_MAX; i++) {
+        n = read_head(path, head);
+        if (n < 0)
+            return refuse(why, "it can not be read, so it can not be told whether a library can be loaded into it");
+        if (n > 2 && head[0] == '#' && head[1] == '!') {
+            snprintf(path, sizeof path, "%s", interpreter_of(head));
+            continue; /* the kernel minds no such bits of a script */
+        }
+        if (gains_rights(path))
+            return refuse(why, "it runs with more rights than its caller's (setuid, setgid or capabilities), and then "
+                               "no library is loaded into it");
+        return is_elf_protectable(path, (const Elf64_Ehdr *)(const void *)head, (const Elf64_Ehdr *)(const void *)ours,
+                                  why);
+    }
+    return refuse(why, "too many interpreters");
+}
