@@ -33,6 +33,12 @@ plain() {
     [ "$SAVESEALFS" = none ]
 }
 
+# No mount, but libvirtd under saveseal run.
+preload() {
+    [ "${BACKEND:-mount}" = preload ]
+}
+preload && export VM_LIBVIRTD="$SAVESEAL run --dir $VM_SAVE_DIR --report --"
+
 pass() {
     echo "ok - $*"
 }
@@ -87,7 +93,7 @@ fs_start() { # BACKING MOUNT LOG [PREFIX...]
     shift 3
     read -ra runner <<<"${SAVESEALFS_RUN:-}"
     mkdir -p "$backing" "$mount"
-    if plain; then
+    if plain || preload; then
         mount --bind "$backing" "$mount"
         return
     fi
@@ -99,7 +105,9 @@ fs_start() { # BACKING MOUNT LOG [PREFIX...]
 
 fs_stop() { # MOUNT
     umount "$1" || return
-    plain && return
+    if plain || preload; then
+        return
+    fi
     vm_wait 20 vm_gone "$FS_PID" && wait "$FS_PID"
 }
 
@@ -145,7 +153,7 @@ is_absent() { # PATH
 }
 
 hides_drafts() { # DIR
-    fails grep '^\.saveseal\.' <(ls -A "$1")
+    preload || fails grep '^\.saveseal\.' <(ls -A "$1")
 }
 
 # By name it is still the old image, byte for byte, and so it is for who opens again what he has open: descriptor 7.

@@ -108,7 +108,8 @@ copies() {
         cp --remove-destination f u'
     saves "several at a time" 'mkdir -p d; cp $S/$V/tree/n* d/
         seq 24 | xargs -P 4 -I N sh -c "cp d/numbers d/N; cat d/noise >>d/N; mv d/N N.done; sed -i 3d N.done"'
-    saves "mv into the mount" "cp -a \$S/\$V \$S/moved; rm -rf t; mv \$S/moved/tree t; mv \$S/moved/archive.tar a
+    # Without a mount it is the same file system: what is renamed into it comes by another way than a save.
+    [ "${BACKEND:-mount}" = preload ] || saves "mv into the mount" "cp -a \$S/\$V \$S/moved; rm -rf t; mv \$S/moved/tree t; mv \$S/moved/archive.tar a
         rm -r \$S/moved; $stamps"
     saves "mv within the mount" 'cp -a $S/$V/tree/noise x; mv x y; mkdir -p d; mv -f y d/; mv -b d/noise .; mv d/y d/z
         mv -n d/z y; stat -c "%n %Y" y'
@@ -173,9 +174,9 @@ disk_images() {
 # A snapshot has its date in the image, so there is no equal one to compare with.
 snapshots() {
     local disk=$mnt/snapshots
-    qemu-img convert -O qcow2 "$D" "$disk"
-    check "qemu-img snapshot" qemu-img snapshot -c now "$disk"
-    check "qemu-img resize of an image with a snapshot" qemu-img resize -q "$disk" 32M
+    under qemu-img convert -O qcow2 "$D" "$disk"
+    check "qemu-img snapshot" under qemu-img snapshot -c now "$disk"
+    check "qemu-img resize of an image with a snapshot" under qemu-img resize -q "$disk" 32M
     check "the image is sealed" intact "$disk"
     check "and a good qcow2" qemu-img check -q "$disk"
     equal "with its snapshot" "$(qemu-img snapshot -l "$disk" | grep -c ' now ')" 1

@@ -103,9 +103,12 @@ vm() { # virsh's arguments
     timeout --foreground "$VM_TIMEOUT" virsh -q -c qemu:///system "$@"
 }
 
+# VM_LIBVIRTD: words that libvirtd is started by.
 vm_libvirtd_start() {
+    local by
+    read -ra by <<<"${VM_LIBVIRTD:-}"
     # Children close every descriptor up to the limit: with a limit of millions each start of a guest takes seconds.
-    (ulimit -n 1024 && libvirtd -d --pid-file /run/libvirtd.pid) || return
+    (ulimit -n 1024 && "${by[@]}" libvirtd -d --pid-file /run/libvirtd.pid) || return
     vm_wait "$VM_TIMEOUT" vm version >/dev/null 2>&1
 }
 

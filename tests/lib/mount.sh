@@ -141,3 +141,10 @@ cleanup() {
 }
 trap cleanup EXIT
 trap 'exit 1' INT TERM
+
+under() { "$@"; } # what a program that saves is started by
+declare -A differs
+if [ "${BACKEND:-mount}" = preload ]; then
+    # shellcheck source=tests/lib/preload.sh
+    . "$(dirname "${BASH_SOURCE[0]}")/preload.sh"
+fi

@@ -61,13 +61,13 @@ differ() { # NAME FILE FILE: prints how
 }
 
 # The shell itself writes what is redirected from its own commands; an error of the last one is not to spoil that.
-run_in() { (cd "$1" && timeout 60 bash -c "$3"$'\n:' same >"$2" 2>&1 </dev/null); } # DIR OUTPUT COMMANDS
+run_in() { (cd "$1" && "${@:4}" timeout 60 bash -c "$3"$'\n:' same >"$2" 2>&1 </dev/null); } # DIR OUTPUT COMMANDS [PREFIX...]
 
 # again TEXT COMMANDS: in the directories at hand.
 again() {
     local problems dir
     run_in "$plain/$place" "$work/plain.said" "$2"
-    run_in "$mnt/$place" "$work/mnt.said" "$2"
+    run_in "$mnt/$place" "$work/mnt.said" "$2" under
     for dir in plain mnt back; do
         all_of "${!dir}/$place" >"$work/$dir.has"
     done

@@ -1,0 +1,208 @@
+#!/bin/bash
+# saveseal run: which programs it starts and which it refuses, and what the preload library promises beyond the table of case
+# verdicts: others find whole versions only, writers die at any moment, daemons do not notice.
+# shellcheck disable=SC2016,SC2154,SC2317  # commands are for an inner shell; parts are called by name
+BACKEND=preload
+# shellcheck source=tests/lib/mount.sh
+. "$(dirname "$0")/lib/mount.sh"
+
+writer=$TEST_BIN_DIR/writer
+static=$TEST_BIN_DIR/static
+python=$(PATH=/usr/bin:/bin command -v python3 || command -v python3)
+said=$work/said
+tool=$work/run/tools/saveseal
+
+# ends_with STATUS PATTERN COMMAND...: its exit status, and what it says on stderr.
+ends_with() {
+    local wanted=$1 pattern=$2 status
+    shift 2
+    "$@" >"$work/out" 2>"$said" </dev/null
+    status=$?
+    # shellcheck disable=SC2053  # a pattern
+    [ "$status" -eq "$wanted" ] && [[ $(<"$said") == $pattern ]] && return
+    echo "# status $status, said: $(<"$said")"
+    return 1
+}
+
+# --- what is started ---
+
+patched() { # FILE OFFSET BYTES...: /bin/true with other bytes there
+    cp /bin/true "$1"
+    printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+refused() {
+    local dir=$work/programs
+    mkdir "$dir"
+    cp /bin/true "$dir/setuid"
+    chown 65534 "$dir/setuid"
+    chmod 4755 "$dir/setuid"
+    patched "$dir/foreign" 18 '\0267\0' # AArch64
+    patched "$dir/narrow" 4 '\01'        # 32 bits
+    printf '#! %s arg\n' "$static" >"$dir/script"
+    printf '#!%s\n' "$dir/loop" >"$dir/loop"
+    printf 'neither\n' >"$dir/neither"
+    head -c 70 /bin/true >"$dir/cut"
+    chmod +x "$dir"/{script,loop,neither,cut}
+    cp /bin/true "$dir/plain"
+    chmod -x "$dir/plain"
+    check "a static program is refused" ends_with 126 "*linked statically*not started unprotected" under "$static"
+    check "a script for one, too" ends_with 126 "*linked statically*" under "$dir/script"
+    check "a setuid program" ends_with 126 "*more rights*" under "$dir/setuid"
+    check "a program for another machine" ends_with 126 "*another kind of machine*" under "$dir/foreign"
+    check "one of 32 bits" ends_with 126 "*another kind of machine*" under "$dir/narrow"
+    check "what is no program" ends_with 126 "*neither an ELF program nor a script*" under "$dir/neither"
+    check "half a program" ends_with 126 "saveseal: *" under "$dir/cut"
+    check "a script that interprets itself" ends_with 126 "*too many interpreters*" under "$dir/loop"
+    check "what can not be executed" ends_with 126 "*Permission denied" under "$dir/plain"
+    check "what is not there" ends_with 127 "*No such file or directory" under "$dir/nothing"
+    check "and not in PATH" ends_with 127 "*No such file or directory" under nothing-of-that-name
+    check "with --permissive it runs" ends_with 0 "*runs unprotected" "$tool" run --dir "$mnt" --permissive "$static"
+    check "no --dir" ends_with 2 "*--dir is missing*" "$tool" run true
+    check "no command" ends_with 2 "*a command is missing*" "$tool" run --dir "$mnt"
+    check "a directory that is not there" ends_with 2 "*No such file*" "$tool" run --dir "$work/nothing" true
+    check "a file for a directory" ends_with 2 "*Not a directory*" "$tool" run --dir "$dir/plain" true
+}
+
+started() {
+    check "the command's exit status" ends_with 42 "" under bash -c 'exit 42'
+    check "it keeps the process number" bash -c '"$0" run --dir "$1" -- bash -c "echo \$\$" >"$2" & wait $!; [ "$(cat "$2")" = $! ]' \
+        "$tool" "$mnt" "$said"
+    check "a library that can not be set up stops the process" ends_with 126 "*can not be protected*not started unprotected*" \
+        env "SAVESEAL_DIRS=$work/nothing" "LD_PRELOAD=$work/run/preload/libsaveseal-preload.so" true
+    equal "no libcrypto before the first seal, and then it is there" \
+        "$(under bash -c 'grep -c libcrypto /proc/$$/maps; echo x >"$0"; grep -qc libcrypto /proc/$$/maps && echo there' "$mnt/c")" \
+        $'0\nthere'
+    check "hidden names can not be made" ends_with 1 "*Operation not permitted" under bash -c 'echo >"$0"' "$mnt/.saveseal.0123456789abcdef"
+}
+
+# --- what is promised ---
+
+versions() {
+    under "$python" "$(dirname "$0")/lib/versions.py" save "$mnt/versions" "$(rounds 300)" |
+        "$python" "$(dirname "$0")/lib/versions.py" look "$mnt/versions" >"$said"
+    check "others find whole versions, and the one that was closed" [ "${PIPESTATUS[1]}" -eq 0 ]
+    sed 's/^/# /' "$said" | tail -n 5
+}
+
+# A writer is killed at any moment: its name shows the old version or the new one, whole, and no draft is lost sight of.
+kills() {
+    local i pid old=0 new=0 wrong=
+    "$writer" "$work/old" create write:3M close
+    "$writer" "$work/new" seed:1 create write:4M close
+    for ((i = 0; i < $(rounds 150); i++)); do
+        rm -f "$mnt/k" "$mnt"/.saveseal.*
+        under cp "$work/old" "$mnt/k"
+        "$tool" run --dir "$mnt" -- dd if="$work/new" of="$mnt/k" bs=16k status=none & # itself, not a shell
+        pid=$!
+        sleep "0.0$((RANDOM % 4))$((RANDOM % 10))"
+        kill -KILL "$pid"
+        wait "$pid" 2>/dev/null
+        if cmp -s "$mnt/k" "$work/old"; then old=$((old + 1)); elif cmp -s "$mnt/k" "$work/new"; then new=$((new + 1)); else
+            wrong="$wrong; neither version"
+        fi
+        "$SAVESEAL" verify "$mnt/k" >"$said" 2>&1 || wrong="$wrong; $(<"$said")"
+        entries "$mnt" >"$said"
+        [ "$(find "$mnt" -name '.saveseal.*' | wc -l)" -eq "$(grep -c ' draft interrupted' "$said")" ] || wrong="$wrong; $(<"$said")"
+    done
+    equal "killed at any moment: $old old, $new new versions" "$wrong" ""
+    check "and there were both" [ "$old" -gt 0 -a "$new" -gt 0 ]
+}
+
+# Several processes save one name at a time: the last to close wins, and everybody finds one of them whole.
+together() {
+    local i
+    for ((i = 0; i < $(rounds 40); i++)); do
+        for s in 1 2 3 4; do
+            under "$writer" "$mnt/t" "seed:$s" create write:300K fork [ write:10K ] join write:10K close &
+        done
+        wait
+        "$SAVESEAL" verify "$mnt/t" >/dev/null || not_ok "round $i: $("$SAVESEAL" verify "$mnt/t" 2>&1)"
+    done
+    equal "four at a time: no draft is left" "$(entries "$mnt" | grep '^t draft')" ""
+}
+
+commit_at_exit() {
+    "$tool" run --dir "$mnt" --commit exit -- "$python" -c 'import sys
+with open(sys.argv[1], "w") as file:
+    file.write("half")
+    raise SystemExit(3)' "$mnt/e"
+    equal "--commit exit: closed, then exit(3): kept" "$(entry "$mnt" e)" "draft interrupted writer-exited writer exited with status 3"
+    "$tool" run --dir "$mnt" --commit exit -- "$python" -c 'import sys
+with open(sys.argv[1], "w") as file:
+    file.write("whole")' "$mnt/e"
+    check "--commit exit: closed, then exit(0): published" grep -qx whole "$mnt/e"
+}
+
+# --- who must not notice ---
+
+unnoticed() {
+    local jemalloc
+    jemalloc=$(find /usr/lib -name 'libjemalloc.so.2' | head -n 1)
+    if [ -n "$jemalloc" ]; then
+        LD_PRELOAD=$jemalloc under "$python" -c 'import sys; open(sys.argv[1], "w").write("x" * 100000)' "$mnt/j"
+        check "a program with another malloc" "$SAVESEAL" verify "$mnt/j"
+    else
+        not_ok "no jemalloc"
+    fi
+    equal "sqlite outside" "$(under "$python" -c 'import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("create table t (n)")
+for n in range(300):
+    db.execute("insert into t values (?)", (n,))
+    db.commit()
+print(db.execute("pragma integrity_check").fetchone()[0], db.execute("select sum(n) from t").fetchone()[0])' "$work/db")" "ok 44850"
+    equal "children by posix_spawn" "$(under "$python" -c 'import os, sys
+pid = os.posix_spawn("/bin/sh", ["sh", "-c", "echo spawned >$0", sys.argv[1]], os.environ)
+print(os.waitpid(pid, 0)[1])' "$mnt/p")" 0
+    check "save as well" "$SAVESEAL" verify "$mnt/p"
+    check "a program that closes every descriptor" under "$python" -c 'import os, sys
+file = open(sys.argv[1], "w")
+os.closerange(3, 1 << 16)
+file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+os.write(file, b"again")
+os.close(file)' "$mnt/q"
+    check "saves all the same" grep -qx again "$mnt/q"
+}
+
+# Threads that save one name over and over, with O_TRUNC: nobody ever finds it cut.
+never_cut() {
+    local looker
+    under timeout 60 "$TEST_BIN_DIR/savers" threads "$mnt/n" &
+    "$python" -c 'import os, sys
+sizes = set()
+while os.path.exists("/proc/" + sys.argv[2]):
+    try:
+        sizes.add(os.stat(sys.argv[1]).st_size)
+    except FileNotFoundError:
+        pass
+print(*sorted(sizes))' "$mnt/n" $! >"$said" &
+    looker=$!
+    wait %% 2>/dev/null
+    wait "$looker"
+    equal "threads that save one name: the sizes that others find" "$(<"$said")" 4096
+}
+
+hard_programs() {
+    local what
+    for what in forks locks handler; do
+        check "$what: ends well" under timeout 60 "$TEST_BIN_DIR/savers" "$what" "$mnt/$what"
+        check "$what: and the image is whole" "$SAVESEAL" verify "$mnt/$what"
+    done
+    mkfifo "$work/silent"
+    exec 9<>"$work/silent"
+    check "a thread reads when the process ends: ends well" under timeout 60 "$TEST_BIN_DIR/savers" reading "$mnt/reading" <&9
+    exec 9>&-
+    check "and what was in the buffer is in the image" grep -qx buffered "$mnt/reading"
+    check "a write that failed, and a child that has a copy until it calls exec: close() says so" \
+        under timeout 60 "$TEST_BIN_DIR/savers" heir "$mnt/heir"
+    check "killed after it published: ends well" under timeout 60 "$TEST_BIN_DIR/savers" killed "$mnt/killed"
+    check "and the image is whole" "$SAVESEAL" verify "$mnt/killed"
+    equal "and has no record of a draft" "$(getfattr -n user.saveseal.draft --only-values "$mnt/killed" 2>/dev/null)" ""
+}
+
+for part in never_cut hard_programs refused started versions kills together commit_at_exit unnoticed; do
+    [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
+    $part
+done
+exit $failed

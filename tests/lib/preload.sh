@@ -1,0 +1,45 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# The second back end of cases: no mount, but programs under `saveseal run`. Source it after mount.sh.
+# There is one directory then, $mnt and $back alike, and under COMMAND... is how a program is started.
+
+declare -A differs
+mnt=$back
+mkdir -p "$work/run/tools" "$work/run/preload" # where any user can reach them
+chmod 755 "$work" "$work"/run{,/*}
+cp "$SAVESEAL" "$work/run/tools/"
+cp "$(dirname "$SAVESEAL")/../preload/libsaveseal-preload.so" "$work/run/preload/"
+under() { "$work/run/tools/saveseal" run --dir "$mnt" -- "$@"; }
+start_daemon() { :; }
+stop_daemon() { :; }
+
+# What the table of case verdicts has otherwise (docs/preload.md says why).
+unseen="writer-vanished *" # nobody sees how a process ends that is killed
+for text in SIGKILL SIGTERM SIGSEGV "abort()" "killed before the first byte" "killed while another thread writes" \
+    "the first thread ends, another is killed" "an heir ends last: killed" "sent; the sender is killed with it open" \
+    "a shell killed in a redirection" "exec 3>f, killed" "the opener is killed, a child writes and closes" \
+    "mapped: killed with it open" "mapped: close, write, killed" "mapped: close, write, exit(3)" \
+    "complete, and then killed with it open" "sent, never received"; do
+    differs[$text]=$unseen
+done
+# A close is a commit: what becomes of the process afterwards is not waited for.
+for text in "close() and then killed" "an heir closes last, then fails" \
+    "the opener closes and is killed, a child writes and closes" \
+    "sent and closed; the sender is killed before the receiver writes" \
+    "sent; the sender is killed after the receiver's close"; do
+    differs[$text]=published
+done
+# What exec closes, no hook sees.
+for text in "close on exec" "close on exec by a thread" "close on exec, then a failure"; do
+    differs[$text]=$unseen
+done
+differs["partial, reopened, killed after the complete header"]="format-incomplete *" # what the last close found
+# Only that the disk is full when the draft is closed is seen, and whether the data could be written back.
+for text in "disk full, close" "disk full, exit(0)" "fallocate without room"; do
+    differs[$text]="write-failed there is no space left*"
+done
+differs["disk full, written over in part"]="state:image sealed intact" # a write failed, and nothing tells
+differs["disk full, then saved again by the same process"]="state:image sealed intact"$'\n'"draft interrupted write-failed *"
+differs["over RLIMIT_FSIZE"]=$unseen
+differs["fsync fails, and from then on, though there is room"]="sync-failed *"
+left_by_kill=$'\n'"draft interrupted writer-vanished its writer ended without closing it" # a copy that nobody drops
+not_here="foreign_writer all_listed"                                                     # there is no daemon
