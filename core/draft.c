@@ -91,13 +91,13 @@ bool ss_draft_is_written(int fd)
     return false;
 }
 
-/* Somebody may go on writing whom no lock speaks for: a draft of the preload library has none, and a writer whose draft
- * the kernel writes by itself goes on when the daemon is gone. What is interrupted stays so, whoever has it open. */
+/* A draft of the preload library has no lock while it is written. What is interrupted stays so, whoever has it open. */
 static bool is_written_still(int fd)
 {
     struct ss_draft_record record = {0};
 
-    return ss_draft_read(fd, &record) == 0 && record.state != SS_DRAFT_INTERRUPTED && ss_draft_is_written(fd);
+    return ss_draft_read(fd, &record) == 0 && record.preload && record.state != SS_DRAFT_INTERRUPTED &&
+           ss_draft_is_written(fd);
 }
 
 int ss_draft_is_live(int fd)
@@ -295,11 +295,21 @@ static bool is_empty(int fd)
     return fstat(fd, &st) == 0 && st.st_size == 0;
 }
 
+/* Is it committed, and does somebody still have it open for writing? A writer whose draft the kernel writes by itself
+ * goes on when the daemon is gone. */
+static bool is_committed_and_written(int dir, const char *name)
+{
+    struct ss_draft_record record = {0};
+
+    SS_AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return fd >= 0 && ss_draft_read(fd, &record) == 0 && record.state == SS_DRAFT_PREPARED && ss_draft_is_written(fd);
+}
+
 int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
 {
     struct ss_draft_record found = {0};
 
-    if (ss_draft_is_live_named(dir, name))
+    if (ss_draft_is_live_named(dir, name) || is_committed_and_written(dir, name))
         return -EAGAIN;
     SS_AUTO_CLOSE int fd = ss_open_writable(dir, name);
     if (fd < 0)

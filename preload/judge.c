@@ -223,12 +223,16 @@ static bool refresh(struct ss_held *held, int fd)
 static bool creator_vanished(const struct ss_draft_record *record)
 {
     char boot[sizeof record->boot];
+    struct ss_proc_status status;
     uint64_t start = 0;
 
     if (record->left || record->pid == getpid() || record->pid == 0)
         return false;
     ss_proc_boot_id(boot, sizeof boot);
-    return strcmp(boot, record->boot) != 0 || ss_proc_start(record->pid, &start) < 0 || start != record->start;
+    if (strcmp(boot, record->boot) != 0 || ss_proc_start(record->pid, &start) < 0 || start != record->start)
+        return true;
+    /* One that is dying has its number still. */
+    return ss_proc_status(record->pid, &status) < 0 || status.state == 'Z' || status.state == 'X' || !status.has_memory;
 }
 
 /* A writer that ignores SIGXFSZ sees EFBIG; the only trace of it is a file that ends exactly at his limit. */
