@@ -77,8 +77,8 @@ int ss_draft_create_open(int dir, int flags, mode_t mode, const struct ss_draft_
 
 /* Takes the lock (fd open for writing) without waiting: 0, -EAGAIN when somebody else holds it, -errno.
  * hold: the same for those who have it open for reading only; several may. unlock gives either back. is_live asks
- * without taking it (fd open for reading only): 1 when somebody has it, or has the draft open for writing and it is not
- * interrupted; 0 or -errno. is_live_named: false also when it can't be opened. */
+ * without taking it (fd open for reading only): 1 when somebody has it, or has a draft of the preload
+ * library open for writing that is not interrupted; 0 or -errno. is_live_named: false also when it can't be opened. */
 int ss_draft_lock(int fd);
 int ss_draft_hold(int fd);
 int ss_draft_unlock(int fd);
