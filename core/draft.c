@@ -80,15 +80,19 @@ int ss_draft_unlock(int fd)
     return set_lock(fd, F_UNLCK);
 }
 
-/* A lease for reading is given only where nobody has the file open for writing. Who may not ask for one, or where there
- * are no leases, is not told. */
+int ss_draft_take_lease(int fd)
+{
+    fcntl(fd, F_SETSIG, SIGURG); /* to whoever has a lease that is in somebody's way: by default that would kill */
+    return fcntl(fd, F_SETLEASE, F_RDLCK) < 0 ? -errno : 0;
+}
+
 bool ss_draft_is_written(int fd)
 {
-    fcntl(fd, F_SETSIG, SIGURG); /* to whoever has a lease that is in somebody's way; this one does no harm */
-    if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
-        return errno == EAGAIN;
-    fcntl(fd, F_SETLEASE, F_UNLCK);
-    return false;
+    int r = ss_draft_take_lease(fd);
+
+    if (r == 0)
+        fcntl(fd, F_SETLEASE, F_UNLCK);
+    return r == -EAGAIN;
 }
 
 /* A draft of the preload library has no lock while it is written. What is interrupted stays so, whoever has it open. */
@@ -142,23 +146,20 @@ static int create_fresh(int dir, int flags, mode_t mode, char name[SS_DRAFT_NAME
     return -EEXIST;
 }
 
-static int create_locked(int dir, mode_t mode, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE],
-                         int *fd)
+static int create_one(int dir, int flags, mode_t mode, const struct ss_draft_record *record, bool locked,
+                      char name[SS_DRAFT_NAME_SIZE])
 {
-    SS_AUTO_CLOSE int file = create_fresh(dir, O_RDWR | O_CLOEXEC, mode, name);
-    if (file < 0)
-        return file;
-    /* The digests read the draft; the access time is its writer's to set. Where that is refused it moves: no harm. */
-    fcntl(file, F_SETFL, O_NOATIME);
-    int r = ss_draft_lock(file);
+    SS_AUTO_CLOSE int fd = create_fresh(dir, flags, mode, name);
+    if (fd < 0)
+        return fd;
+    int r = locked ? ss_draft_lock(fd) : 0;
     if (r == 0)
-        r = ss_draft_write(file, record);
+        r = ss_draft_write(fd, record);
     if (r < 0) {
         unlinkat(dir, name, 0);
         return r;
     }
-    *fd = ss_steal_fd(&file);
-    return 0;
+    return ss_steal_fd(&fd);
 }
 
 int ss_draft_create(int dir, mode_t mode, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE], int *fd)
@@ -167,27 +168,25 @@ int ss_draft_create(int dir, mode_t mode, const struct ss_draft_record *record, 
 
     /* Somebody who recovers the directory may have the lock for a moment. */
     for (int i = 0; r == -EAGAIN && i < NAME_TRIES; i++)
-        r = create_locked(dir, mode, record, name, fd);
-    if (r < 0)
+        r = create_one(dir, O_RDWR | O_CLOEXEC, mode, record, true, name);
+    if (r < 0) {
         name[0] = '\0';
-    return r;
+        return r;
+    }
+    /* The digests read the draft; the access time is its writer's to set. Where that is refused it moves: no harm. */
+    fcntl(r, F_SETFL, O_NOATIME);
+    *fd = r;
+    return 0;
 }
 
 int ss_draft_create_open(int dir, int flags, mode_t mode, const struct ss_draft_record *record,
                          char name[SS_DRAFT_NAME_SIZE])
 {
-    SS_AUTO_CLOSE int fd = create_fresh(dir, flags, mode, name);
-    if (fd < 0) {
+    int fd = create_one(dir, flags, mode, record, false, name);
+
+    if (fd < 0)
         name[0] = '\0';
-        return fd;
-    }
-    int r = ss_draft_write(fd, record);
-    if (r < 0) {
-        unlinkat(dir, name, 0);
-        name[0] = '\0';
-        return r;
-    }
-    return ss_steal_fd(&fd);
+    return fd;
 }
 
 /* rename that must not replace, also where the file system does not know RENAME_NOREPLACE. */
@@ -295,21 +294,24 @@ static bool is_empty(int fd)
     return fstat(fd, &st) == 0 && st.st_size == 0;
 }
 
-/* Is it committed, and does somebody still have it open for writing? A writer whose draft the kernel writes by itself
- * goes on when the daemon is gone. */
-static bool is_committed_and_written(int dir, const char *name)
+/* Is it live? Or committed, and somebody still has it open for writing: a writer whose draft the kernel writes by
+ * itself goes on when the daemon is gone. */
+static bool is_in_use(int dir, const char *name)
 {
     struct ss_draft_record record = {0};
 
     SS_AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    return fd >= 0 && ss_draft_read(fd, &record) == 0 && record.state == SS_DRAFT_PREPARED && ss_draft_is_written(fd);
+    if (fd < 0)
+        return false;
+    return ss_draft_is_live(fd) > 0 ||
+           (ss_draft_read(fd, &record) == 0 && record.state == SS_DRAFT_PREPARED && ss_draft_is_written(fd));
 }
 
 int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
 {
     struct ss_draft_record found = {0};
 
-    if (ss_draft_is_live_named(dir, name) || is_committed_and_written(dir, name))
+    if (is_in_use(dir, name))
         return -EAGAIN;
     SS_AUTO_CLOSE int fd = ss_open_writable(dir, name);
     if (fd < 0)

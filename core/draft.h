@@ -1,9 +1,9 @@
 /* Drafts on disk: files that are being written, beside their target under a reserved hidden name.
  *
  * The directory is the database. A draft is `.saveseal.` and 16 hex digits, with a record in the extended
- * attribute user.saveseal.draft. It is live while an OFD lock is held on it, or somebody has it open for writing: both
- * end with their holder, so they tell the truth after any crash; the lock on a shared directory too. Everything works
- * on directory descriptors (O_PATH will do).
+ * attribute user.saveseal.draft. It is live while an OFD lock is held on it or, if the preload library made it,
+ * somebody has it open for writing: both end with their holder, so they tell the truth after any crash; the lock on a
+ * shared directory too. Everything works on directory descriptors (O_PATH will do).
  *
  * No state in this module; functions may be called from any thread. */
 #ifndef SAVESEAL_CORE_DRAFT_H
@@ -85,8 +85,13 @@ int ss_draft_unlock(int fd);
 int ss_draft_is_live(int fd);
 bool ss_draft_is_live_named(int dir, const char *name);
 
-/* Has anybody the file open for writing, or mapped so? fd: open for reading only. False also when the caller may not
- * know (it is another user's), or the file system has no leases. */
+/* A lease for reading, which the kernel gives exactly when nobody has the file open for writing, in whatever process,
+ * nor mapped so; as long as it is held whoever opens it for writing waits (F_UNLCK, or closing fd, gives it back). fd:
+ * open for reading only. Returns 0, -EAGAIN when somebody has; another -errno when the caller may not ask (it is
+ * another user's), or the file system has no leases. */
+int ss_draft_take_lease(int fd);
+
+/* Has anybody the file open for writing, or mapped so? As above; false also when that can not be told. */
 bool ss_draft_is_written(int fd);
 
 /* True when name in dir is the very file that fd is open on: it was not taken away or replaced meanwhile. */

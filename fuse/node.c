@@ -30,21 +30,6 @@ struct ss_node *ss_node_at(struct ss_fs *fs, uint64_t id)
     return node->kind == SS_NODE_FREE ? NULL : node;
 }
 
-struct ss_stamp ss_stamp_of(const struct stat *st)
-{
-    return (struct ss_stamp){.time = st->st_ctim, .size = st->st_size};
-}
-
-struct ss_stamp ss_stamp_of_content(const struct stat *st)
-{
-    return (struct ss_stamp){.time = st->st_mtim, .size = st->st_size};
-}
-
-bool ss_stamp_equal(const struct ss_stamp *a, const struct ss_stamp *b)
-{
-    return a->size == b->size && a->time.tv_sec == b->time.tv_sec && a->time.tv_nsec == b->time.tv_nsec;
-}
-
 /* Only what is fixed for an inode: a name is part of an image's key, but need not be part of its hash. */
 static uint32_t *bucket(struct ss_fs *fs, dev_t dev, ino_t ino)
 {

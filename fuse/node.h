@@ -24,15 +24,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "core/stamp.h"
+
 struct ss_fs;
 
 enum ss_node_kind { SS_NODE_FREE, SS_NODE_PLAIN, SS_NODE_IMAGE, SS_NODE_SAVE };
-
-/* A file's identity at one moment: moves when content or attributes do. */
-struct ss_stamp {
-    struct timespec time;
-    int64_t size;
-};
 
 /* Under which name an image was looked up; it goes with a rename, because the kernel goes on with its node then. */
 struct ss_key {
@@ -112,9 +108,5 @@ void ss_node_forget(struct ss_fs *fs, uint64_t id, uint64_t n);
 
 /* The same for one entry of the FORGET that the calling thread has in hand. */
 void ss_node_forget_told(struct ss_fs *fs, uint64_t id, uint64_t n);
-
-struct ss_stamp ss_stamp_of(const struct stat *st);
-struct ss_stamp ss_stamp_of_content(const struct stat *st); /* moves with the content alone */
-bool ss_stamp_equal(const struct ss_stamp *a, const struct ss_stamp *b);
 
 #endif

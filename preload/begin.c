@@ -138,8 +138,7 @@ static int begin_draft(int dir, const char *canonical, const char *name, int fla
         return r < 0 ? r : witness < 0 ? witness : -ENFILE;
     }
     if (image >= 0 && !(flags & O_TRUNC) && fstat(fd, &st) == 0) {
-        held->copied_at[0] = st.st_mtim;
-        held->copied_at[1] = st.st_ctim;
+        held->copied_at = ss_stamp_of(&st);
         held->copied = true;
     }
     r = ss_drafts_bind(held, fd);

@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "inside.h"
 #include "real.h"
 #include "roots.h"
 #include "self.h"
@@ -45,7 +44,7 @@ int ss_drafts_init(void)
 }
 
 /* With all signals blocked: a handler that forks would wait for its own thread. */
-static void lock_table(void)
+void ss_drafts_lock(void)
 {
     sigset_t all, before;
 
@@ -55,22 +54,12 @@ static void lock_table(void)
     signals = before;
 }
 
-static void unlock_table(void)
+void ss_drafts_unlock(void)
 {
     sigset_t before = signals;
 
     pthread_mutex_unlock(&lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
-void ss_drafts_lock(void)
-{
-    lock_table();
-}
-
-void ss_drafts_unlock(void)
-{
-    unlock_table();
 }
 
 /* With lock held. */
@@ -87,7 +76,7 @@ static void note_time(struct ss_held *held)
     struct stat st;
 
     if (fstat(held->witness, &st) == 0)
-        held->forked = st.st_mtim;
+        held->forked = ss_stamp_of_content(&st);
 }
 
 void ss_drafts_before_fork(void)
@@ -104,13 +93,13 @@ void ss_drafts_before_fork(void)
 
 void ss_drafts_send(int fd)
 {
-    lock_table();
+    ss_drafts_lock();
     struct ss_held *held = fd >= 0 && fd < SS_FDS_MAX ? of_fd(fd) : NULL;
     if (held) {
         note_time(held);
         held->has_heirs = true;
     }
-    unlock_table();
+    ss_drafts_unlock();
 }
 
 bool ss_drafts_forked_lately(void)
@@ -122,7 +111,13 @@ bool ss_drafts_changed_since_fork(struct ss_held *held)
 {
     struct stat st;
 
-    return fstat(held->witness, &st) < 0 || memcmp(&st.st_mtim, &held->forked, sizeof st.st_mtim) != 0;
+    if (fstat(held->witness, &st) < 0)
+        return true;
+    const struct ss_stamp now = ss_stamp_of_content(&st);
+    ss_drafts_lock();
+    bool changed = !ss_stamp_equal(&now, &held->forked);
+    ss_drafts_unlock();
+    return changed;
 }
 
 void ss_drafts_in_child(void)
@@ -151,24 +146,15 @@ static void map_fd(int fd, uint16_t what)
         highest = fd;
 }
 
-void ss_fd_set_hidden(int fd, bool hidden)
-{
-    if (fd < 0 || fd >= SS_FDS_MAX)
-        return;
-    lock_table();
-    map_fd(fd, hidden ? SS_FD_HIDDEN : 0);
-    unlock_table();
-}
-
 int ss_fd_next(unsigned first, unsigned last)
 {
     int found = -1;
 
-    lock_table();
+    ss_drafts_lock();
     for (unsigned fd = first; found < 0 && fd <= last && fd <= (unsigned)highest; fd++)
         if (ss_fd_map[fd])
             found = (int)fd;
-    unlock_table();
+    ss_drafts_unlock();
     return found;
 }
 
@@ -190,15 +176,11 @@ struct ss_held *ss_drafts_add(int dir, int witness, const char *name, const char
 
     if (fstat(witness, &st) < 0)
         return NULL;
-    lock_table();
+    ss_drafts_lock();
     struct ss_held *held = free_place();
     if (held) {
-        memset(held, 0, offsetof(struct ss_held, target));
+        memset(held, 0, sizeof *held);
         pthread_mutex_init(&held->judging, NULL);
-        held->over = false;
-        held->mapped = held->postponed = held->was_partial = held->left = false;
-        held->ended_badly = held->has_heirs = false;
-        held->failed = 0;
         held->dir = dir;
         held->witness = witness;
         held->dev = st.st_dev;
@@ -215,7 +197,7 @@ struct ss_held *ss_drafts_add(int dir, int witness, const char *name, const char
         map_fd(witness, SS_FD_HIDDEN);
         atomic_fetch_add(&count, 1);
     }
-    unlock_table();
+    ss_drafts_unlock();
     return held;
 }
 
@@ -228,7 +210,7 @@ int ss_drafts_move(int fd)
             close(moved);
         return -EMFILE;
     }
-    lock_table();
+    ss_drafts_lock();
     for (uint32_t i = 0; i < used; i++) {
         if (table[i].in_use && table[i].dir == fd)
             table[i].dir = moved;
@@ -237,7 +219,7 @@ int ss_drafts_move(int fd)
     }
     map_fd(moved, SS_FD_HIDDEN);
     map_fd(fd, 0);
-    unlock_table();
+    ss_drafts_unlock();
     close(fd);
     return 0;
 }
@@ -249,39 +231,47 @@ static struct ss_held *take(struct ss_held *held)
     return held;
 }
 
-struct ss_held *ss_drafts_find(const char *target)
+static bool has_target(const struct ss_held *held, const char *target)
+{
+    return strcmp(held->target, target) == 0;
+}
+
+static bool has_name(const struct ss_held *held, const char *name)
+{
+    return strcmp(held->name, name) == 0;
+}
+
+static struct ss_held *find(bool (*matches)(const struct ss_held *held, const char *what), const char *what)
 {
     struct ss_held *found = NULL;
 
-    lock_table();
+    ss_drafts_lock();
     for (uint32_t i = 0; !found && i < used; i++)
-        if (table[i].in_use && !table[i].over && strcmp(table[i].target, target) == 0)
+        if (table[i].in_use && !table[i].over && matches(&table[i], what))
             found = take(&table[i]);
-    unlock_table();
+    ss_drafts_unlock();
     return found;
+}
+
+struct ss_held *ss_drafts_find(const char *target)
+{
+    return find(has_target, target);
 }
 
 struct ss_held *ss_drafts_find_named(const char *name)
 {
-    struct ss_held *found = NULL;
-
-    lock_table();
-    for (uint32_t i = 0; !found && i < used; i++)
-        if (table[i].in_use && !table[i].over && strcmp(table[i].name, name) == 0)
-            found = take(&table[i]);
-    unlock_table();
-    return found;
+    return find(has_name, name);
 }
 
 struct ss_held *ss_drafts_next(uint32_t *index)
 {
     struct ss_held *found = NULL;
 
-    lock_table();
+    ss_drafts_lock();
     for (; !found && *index < used; (*index)++)
         if (table[*index].in_use && !table[*index].over)
             found = take(&table[*index]);
-    unlock_table();
+    ss_drafts_unlock();
     return found;
 }
 
@@ -298,11 +288,11 @@ static void release(struct ss_held *held)
 
 void ss_drafts_put(struct ss_held *held)
 {
-    lock_table();
+    ss_drafts_lock();
     held->uses--;
     if (held->uses == 0 && held->over && held->fds == 0)
         release(held);
-    unlock_table();
+    ss_drafts_unlock();
 }
 
 /* With lock held: the descriptor is not the draft's any more that it was. */
@@ -322,35 +312,35 @@ int ss_drafts_bind(struct ss_held *held, int fd)
 {
     if (fd < 0 || fd >= SS_FDS_MAX)
         return -EMFILE;
-    lock_table();
+    ss_drafts_lock();
     let_go(fd);
     map_fd(fd, (uint16_t)(held - table + 1));
     held->fds++;
-    unlock_table();
+    ss_drafts_unlock();
     return 0;
 }
 
 void ss_drafts_judging(struct ss_held *held, int fd)
 {
-    lock_table();
+    ss_drafts_lock();
     held->judging_fd = fd;
-    unlock_table();
+    ss_drafts_unlock();
 }
 
 void ss_drafts_unbind(int fd)
 {
-    lock_table();
+    ss_drafts_lock();
     let_go(fd);
-    unlock_table();
+    ss_drafts_unlock();
 }
 
 static struct ss_held *take_of_fd(int fd)
 {
-    lock_table();
+    ss_drafts_lock();
     struct ss_held *held = of_fd(fd);
     if (held)
         take(held);
-    unlock_table();
+    ss_drafts_unlock();
     return held;
 }
 
@@ -386,16 +376,16 @@ struct ss_held *ss_drafts_take_stale(int fd)
 
 void ss_drafts_rename(struct ss_held *held, const char *target)
 {
-    lock_table();
+    ss_drafts_lock();
     snprintf(held->target, sizeof held->target, "%s", target);
-    unlock_table();
+    ss_drafts_unlock();
 }
 
 void ss_drafts_target(struct ss_held *held, char target[PATH_MAX])
 {
-    lock_table();
+    ss_drafts_lock();
     strcpy(target, held->target);
-    unlock_table();
+    ss_drafts_unlock();
 }
 
 /* --- of earlier programs, and of other processes --- */
@@ -430,8 +420,10 @@ static bool add_inherited(int fd, const char *path, bool at_exit)
         return false;
     }
     held->was_partial = record.state == SS_DRAFT_WAIT;
-    note_time(held);
     held->at_exit |= at_exit;
+    ss_drafts_lock();
+    note_time(held);
+    ss_drafts_unlock();
     ss_drafts_bind(held, fd);
     ss_drafts_put(held);
     return true;

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "core/draft.h"
+#include "core/stamp.h"
 
 #define SS_FDS_MAX (1 << 20) /* a descriptor beyond is never a draft's */
 #define SS_DRAFTS_MAX 4096
@@ -32,26 +33,27 @@ struct ss_held {
     bool copied;  /* it began as a copy of the image: a save that changes nothing is none */
     bool at_exit; /* it is not judged before the end of the process owner, which was given it, or is to be so */
     pid_t owner;
-    struct timespec copied_at[2]; /* mtime and ctime after that */
+    struct ss_stamp copied_at; /* after that */
 
     /* guarded by the table's lock */
     int judging_fd; /* while it is judged, else -1: a child of fork must not keep it */
     bool in_use;
     uint32_t uses;          /* threads that have it in hand */
-    uint32_t fds;           /* descriptors of this process that are its */
+    _Atomic uint32_t fds;   /* descriptors of this process that are its; also read without the lock */
     bool has_heirs;         /* a child may have been given a descriptor; and then: */
-    struct timespec forked; /* its mtime at the last fork, or when it was inherited */
+    struct ss_stamp forked; /* its content at the last fork, or when it was inherited */
     char target[PATH_MAX];  /* canonical public name */
 
-    /* guarded by judging */
+    /* guarded by judging; what is atomic may be asked without it, and is asked again under it before anything is done
+     */
     struct ss_draft_record record; /* as on disk when last looked */
     _Atomic bool over;             /* published, dropped, or found to be somebody else's business */
     bool ended_badly;              /* it is kept, because a process that wrote to it ended so */
     bool was_partial;              /* its format's own mark said "partial" at a last close */
-    bool postponed;          /* all descriptors of this process are closed, and it is judged when the process ends */
-    bool mapped;             /* when it was closed, this process still had it mapped shared */
-    bool left;               /* closed here, when others still had it open; and then: */
-    struct timespec left_at; /* its mtime */
+    _Atomic bool postponed;  /* every descriptor of this process is closed, and it is judged when the process ends */
+    _Atomic bool mapped;     /* when it was closed, this process still had it mapped shared */
+    _Atomic bool left;       /* closed here, when others still had it open; and then: */
+    struct ss_stamp left_at; /* its content */
     int failed;              /* what is known to have failed, positive errno */
 };
 
@@ -85,9 +87,6 @@ static inline bool ss_fd_is_hidden(int fd)
 {
     return ss_fd_is_ours(fd) && ss_fd_map[fd] == SS_FD_HIDDEN;
 }
-
-/* A descriptor of the shim itself. */
-void ss_fd_set_hidden(int fd, bool hidden);
 
 /* Adds a draft; dir and witness, both hidden, are the table's from then on. In hand of the caller: ss_drafts_put. NULL
  * when the table is full. */

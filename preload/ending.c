@@ -34,8 +34,7 @@ static int wait_for_heirs(struct ss_held *held)
 int ss_ending_closed(struct ss_held *held, int error)
 {
     if (held->at_exit && held->owner == getpid() && !ending) {
-        held->postponed |= held->fds == 0;
-        held->failed = error < 0 && error != -EINTR ? -error : held->failed;
+        ss_judge_postpone(held, error);
         return error;
     }
     int judged = ss_judge_closed(held, error);
@@ -82,58 +81,68 @@ int ss_ending_close(int fd)
     return r < 0 ? -1 : 0;
 }
 
-void ss_ending_unmapped(void)
+/* Calls visit for every draft of this process. Keeps errno. */
+static void for_each(void (*visit)(struct ss_held *held, int status), int status)
 {
     uint32_t index = 0;
     int saved = errno;
 
-    for (struct ss_held *held; (held = ss_drafts_next(&index));) {
-        if (held->mapped && held->fds == 0)
-            ss_ending_closed(held, 0);
+    for (struct ss_held *held; ss_drafts_any() && (held = ss_drafts_next(&index));) {
+        visit(held, status);
         ss_drafts_put(held);
     }
     errno = saved;
 }
 
+static void close_mapped(struct ss_held *held, int status)
+{
+    (void)status;
+    if (held->mapped && held->fds == 0)
+        ss_ending_closed(held, 0);
+}
+
+void ss_ending_unmapped(void)
+{
+    for_each(close_mapped, 0);
+}
+
+static void look_at(struct ss_held *held, int status)
+{
+    (void)status;
+    if (held->left && ss_judge_left(held) == -EAGAIN)
+        atomic_store(&ss_judge_any_left, true);
+}
+
 void ss_ending_look(void)
 {
-    uint32_t index = 0;
     int saved = errno;
 
     catch_up();
-    if (!atomic_exchange(&ss_judge_any_left, false))
-        return;
-    for (struct ss_held *held; ss_drafts_any() && (held = ss_drafts_next(&index));) {
-        if (held->left && !held->over && ss_judge_left(held) == -EAGAIN)
-            atomic_store(&ss_judge_any_left, true);
-        ss_drafts_put(held);
-    }
+    if (atomic_exchange(&ss_judge_any_left, false))
+        for_each(look_at, 0);
     errno = saved;
 }
 
 void ss_ending_of_child(int status)
 {
-    uint32_t index = 0;
-    int saved = errno;
-
-    for (struct ss_held *held; (held = ss_drafts_next(&index));) {
-        ss_judge_child_ended(held, status);
-        ss_drafts_put(held);
-    }
-    errno = saved;
+    for_each(ss_judge_child_ended, status);
 }
 
-static void end_mappings(void)
+static void end_postponed(struct ss_held *held, int status)
 {
-    uint32_t index = 0;
+    if (held->postponed && status == 0)
+        ss_judge_closed(held, 0);
+    else if (held->postponed)
+        ss_judge_exited(held, status);
+}
 
-    for (struct ss_held *held; (held = ss_drafts_next(&index));) {
-        if (!held->over && held->mapped && held->fds == 0) {
-            ss_mappings_privatise(held);
-            ss_judge_closed(held, 0);
-        }
-        ss_drafts_put(held);
-    }
+static void end_mapped(struct ss_held *held, int status)
+{
+    (void)status;
+    if (!held->mapped || held->fds > 0)
+        return;
+    ss_mappings_privatise(held);
+    ss_judge_closed(held, 0);
 }
 
 static void end_all(int status)
@@ -152,16 +161,9 @@ static void end_all(int status)
         ss_real()->close(fd);
         ss_judge_exited(held, status);
     }
-    uint32_t index = 0;
-    for (struct ss_held *held; (held = ss_drafts_next(&index));) {
-        if (held->postponed && status == 0)
-            ss_judge_closed(held, 0);
-        else if (held->postponed)
-            ss_judge_exited(held, status);
-        ss_drafts_put(held);
-    }
+    for_each(end_postponed, status);
     if (status == 0)
-        end_mappings();
+        for_each(end_mapped, status);
     ss_ending_look();
 }
 

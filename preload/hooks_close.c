@@ -8,7 +8,6 @@
 #include "drafts.h"
 #include "ending.h"
 #include "inside.h"
-#include "judge.h"
 #include "real.h"
 #include "self.h"
 

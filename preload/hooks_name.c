@@ -10,7 +10,6 @@
 #include "inside.h"
 #include "judge.h"
 #include "real.h"
-#include "roots.h"
 #include "self.h"
 #include "view.h"
 #include "where.h"

@@ -25,20 +25,9 @@ static mode_t mode_of(int flags, va_list arguments)
     return takes_mode(flags) ? va_arg(arguments, mode_t) : 0;
 }
 
-#define OPEN(name)                                                                                                     \
-    SS_EXPORT int name(const char *path, int flags, ...);                                                              \
-    SS_EXPORT int name(const char *path, int flags, ...)                                                               \
-    {                                                                                                                  \
-        va_list arguments;                                                                                             \
-        va_start(arguments, flags);                                                                                    \
-        mode_t mode = mode_of(flags, arguments);                                                                       \
-        va_end(arguments);                                                                                             \
-        return open_at(AT_FDCWD, path, flags, mode);                                                                   \
-    }
-
-#define OPENAT(name)                                                                                                   \
-    SS_EXPORT int name(int dirfd, const char *path, int flags, ...);                                                   \
-    SS_EXPORT int name(int dirfd, const char *path, int flags, ...)                                                    \
+#define OPEN(hook, parameters, dirfd)                                                                                  \
+    SS_EXPORT int hook parameters;                                                                                     \
+    SS_EXPORT int hook parameters                                                                                      \
     {                                                                                                                  \
         va_list arguments;                                                                                             \
         va_start(arguments, flags);                                                                                    \
@@ -48,40 +37,31 @@ static mode_t mode_of(int flags, va_list arguments)
     }
 
 /* What fortified programs call where there is no mode: with one that is needed it would be a mistake. */
-#define CHECKED(name)                                                                                                  \
-    SS_EXPORT int name(const char *path, int flags);                                                                   \
-    SS_EXPORT int name(const char *path, int flags)                                                                    \
-    {                                                                                                                  \
-        if (takes_mode(flags))                                                                                         \
-            abort();                                                                                                   \
-        return open_at(AT_FDCWD, path, flags, 0);                                                                      \
-    }
-
-#define CHECKED_AT(name)                                                                                               \
-    SS_EXPORT int name(int dirfd, const char *path, int flags);                                                        \
-    SS_EXPORT int name(int dirfd, const char *path, int flags)                                                         \
+#define CHECKED(hook, parameters, dirfd)                                                                               \
+    SS_EXPORT int hook parameters;                                                                                     \
+    SS_EXPORT int hook parameters                                                                                      \
     {                                                                                                                  \
         if (takes_mode(flags))                                                                                         \
             abort();                                                                                                   \
         return open_at(dirfd, path, flags, 0);                                                                         \
     }
 
-#define CREAT(name)                                                                                                    \
-    SS_EXPORT int name(const char *path, mode_t mode);                                                                 \
-    SS_EXPORT int name(const char *path, mode_t mode)                                                                  \
+#define CREAT(hook)                                                                                                    \
+    SS_EXPORT int hook(const char *path, mode_t mode);                                                                 \
+    SS_EXPORT int hook(const char *path, mode_t mode)                                                                  \
     {                                                                                                                  \
         return open_at(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, mode);                                            \
     }
 
-OPEN(open)
-OPEN(open64)
-OPEN(__open)
-OPEN(__open64)
-OPENAT(openat)
-OPENAT(openat64)
-CHECKED(__open_2)
-CHECKED(__open64_2)
-CHECKED_AT(__openat_2)
-CHECKED_AT(__openat64_2)
+OPEN(open, (const char *path, int flags, ...), AT_FDCWD)
+OPEN(open64, (const char *path, int flags, ...), AT_FDCWD)
+OPEN(__open, (const char *path, int flags, ...), AT_FDCWD)
+OPEN(__open64, (const char *path, int flags, ...), AT_FDCWD)
+OPEN(openat, (int dirfd, const char *path, int flags, ...), dirfd)
+OPEN(openat64, (int dirfd, const char *path, int flags, ...), dirfd)
+CHECKED(__open_2, (const char *path, int flags), AT_FDCWD)
+CHECKED(__open64_2, (const char *path, int flags), AT_FDCWD)
+CHECKED(__openat_2, (int dirfd, const char *path, int flags), dirfd)
+CHECKED(__openat64_2, (int dirfd, const char *path, int flags), dirfd)
 CREAT(creat)
 CREAT(creat64)

@@ -33,49 +33,29 @@ static int status_at(int dirfd, const char *path, struct stat *st, int flags)
 
 _Static_assert(sizeof(struct stat) == sizeof(struct stat64) && sizeof(off_t) == sizeof(off64_t), "a 64-bit machine");
 
-#define STAT(hook, type, flags)                                                                                        \
-    SS_EXPORT int hook(const char *restrict path, struct type *restrict st);                                           \
-    SS_EXPORT int hook(const char *restrict path, struct type *restrict st)                                            \
-    {                                                                                                                  \
-        return status_at(AT_FDCWD, path, (struct stat *)(void *)st, flags);                                            \
-    }
-#define FSTATAT(hook, type)                                                                                            \
-    SS_EXPORT int hook(int dirfd, const char *restrict path, struct type *restrict st, int flags);                     \
-    SS_EXPORT int hook(int dirfd, const char *restrict path, struct type *restrict st, int flags)                      \
+#define STAT(hook, parameters, dirfd, flags)                                                                           \
+    SS_EXPORT int hook parameters;                                                                                     \
+    SS_EXPORT int hook parameters                                                                                      \
     {                                                                                                                  \
         return status_at(dirfd, path, (struct stat *)(void *)st, flags);                                               \
     }
 
-STAT(stat, stat, 0)
-STAT(stat64, stat64, 0)
-STAT(lstat, stat, AT_SYMLINK_NOFOLLOW)
-STAT(lstat64, stat64, AT_SYMLINK_NOFOLLOW)
-FSTATAT(fstatat, stat)
-FSTATAT(fstatat64, stat64)
+STAT(stat, (const char *restrict path, struct stat *restrict st), AT_FDCWD, 0)
+STAT(stat64, (const char *restrict path, struct stat64 *restrict st), AT_FDCWD, 0)
+STAT(lstat, (const char *restrict path, struct stat *restrict st), AT_FDCWD, AT_SYMLINK_NOFOLLOW)
+STAT(lstat64, (const char *restrict path, struct stat64 *restrict st), AT_FDCWD, AT_SYMLINK_NOFOLLOW)
+STAT(fstatat, (int dirfd, const char *restrict path, struct stat *restrict st, int flags), dirfd, flags)
+STAT(fstatat64, (int dirfd, const char *restrict path, struct stat64 *restrict st, int flags), dirfd, flags)
 
 /* What programs call that were built before glibc 2.33. The first argument is a version of struct stat; on 64-bit
  * machines there is but one. */
-#define XSTAT(hook, type, flags)                                                                                       \
-    SS_EXPORT int hook(int version, const char *path, struct type *st);                                                \
-    SS_EXPORT int hook(int version, const char *path, struct type *st)                                                 \
-    {                                                                                                                  \
-        (void)version;                                                                                                 \
-        return status_at(AT_FDCWD, path, (struct stat *)(void *)st, flags);                                            \
-    }
-#define FXSTATAT(hook, type)                                                                                           \
-    SS_EXPORT int hook(int version, int dirfd, const char *path, struct type *st, int flags);                          \
-    SS_EXPORT int hook(int version, int dirfd, const char *path, struct type *st, int flags)                           \
-    {                                                                                                                  \
-        (void)version;                                                                                                 \
-        return status_at(dirfd, path, (struct stat *)(void *)st, flags);                                               \
-    }
-
-XSTAT(__xstat, stat, 0)
-XSTAT(__xstat64, stat64, 0)
-XSTAT(__lxstat, stat, AT_SYMLINK_NOFOLLOW)
-XSTAT(__lxstat64, stat64, AT_SYMLINK_NOFOLLOW)
-FXSTATAT(__fxstatat, stat)
-FXSTATAT(__fxstatat64, stat64)
+#define UNUSED __attribute__((unused))
+STAT(__xstat, (int version UNUSED, const char *path, struct stat *st), AT_FDCWD, 0)
+STAT(__xstat64, (int version UNUSED, const char *path, struct stat64 *st), AT_FDCWD, 0)
+STAT(__lxstat, (int version UNUSED, const char *path, struct stat *st), AT_FDCWD, AT_SYMLINK_NOFOLLOW)
+STAT(__lxstat64, (int version UNUSED, const char *path, struct stat64 *st), AT_FDCWD, AT_SYMLINK_NOFOLLOW)
+STAT(__fxstatat, (int version UNUSED, int dirfd, const char *path, struct stat *st, int flags), dirfd, flags)
+STAT(__fxstatat64, (int version UNUSED, int dirfd, const char *path, struct stat64 *st, int flags), dirfd, flags)
 
 SS_EXPORT int statx(int dirfd, const char *restrict path, int flags, unsigned mask, struct statx *restrict st)
 {

@@ -65,59 +65,6 @@ static int witness_of(const char *path, struct ss_view *view)
     return view->own ? view->own->witness : SS_VIEW_PLAIN;
 }
 
-#define SET(hook)                                                                                                      \
-    SS_EXPORT int hook(const char *path, const char *name, const void *value, size_t size, int flags)                  \
-    {                                                                                                                  \
-        int r = check_path(path, name);                                                                                \
-        if (r != GO_ON)                                                                                                \
-            return r;                                                                                                  \
-        SS_AUTO_VIEW struct ss_view view = {0};                                                                        \
-        int fd = witness_of(path, &view);                                                                              \
-        if (fd == SS_VIEW_PLAIN)                                                                                       \
-            return ss_real()->hook(path, name, value, size, flags);                                                    \
-        return fd < 0 ? -1 : ss_real()->fsetxattr(fd, name, value, size, flags);                                       \
-    }
-#define REMOVE(hook)                                                                                                   \
-    SS_EXPORT int hook(const char *path, const char *name)                                                             \
-    {                                                                                                                  \
-        int r = check_path(path, name);                                                                                \
-        if (r != GO_ON)                                                                                                \
-            return r;                                                                                                  \
-        SS_AUTO_VIEW struct ss_view view = {0};                                                                        \
-        int fd = witness_of(path, &view);                                                                              \
-        if (fd == SS_VIEW_PLAIN)                                                                                       \
-            return ss_real()->hook(path, name);                                                                        \
-        return fd < 0 ? -1 : ss_real()->fremovexattr(fd, name);                                                        \
-    }
-SET(setxattr)
-SET(lsetxattr)
-REMOVE(removexattr)
-REMOVE(lremovexattr)
-
-SS_EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
-{
-    int r = check_fd(fd, name);
-    return r == GO_ON ? ss_real()->fsetxattr(fd, name, value, size, flags) : r;
-}
-
-SS_EXPORT int fremovexattr(int fd, const char *name)
-{
-    int r = check_fd(fd, name);
-    return r == GO_ON ? ss_real()->fremovexattr(fd, name) : r;
-}
-
-#define GET(hook)                                                                                                      \
-    SS_EXPORT ssize_t hook(const char *path, const char *name, void *value, size_t size)                               \
-    {                                                                                                                  \
-        SS_AUTO_VIEW struct ss_view view = {0};                                                                        \
-        int fd = witness_of(path, &view);                                                                              \
-        if (fd == SS_VIEW_PLAIN)                                                                                       \
-            return ss_real()->hook(path, name, value, size);                                                           \
-        return fd < 0 ? -1 : fgetxattr(fd, name, value, size);                                                         \
-    }
-GET(getxattr)
-GET(lgetxattr)
-
 /* A draft's attributes without ours, with a size of 0 for how many bytes that are. */
 static ssize_t list_draft(int fd, char *list, size_t size)
 {
@@ -142,17 +89,54 @@ static ssize_t list_draft(int fd, char *list, size_t size)
     return (ssize_t)len;
 }
 
-#define LIST(hook)                                                                                                     \
-    SS_EXPORT ssize_t hook(const char *path, char *list, size_t size)                                                  \
+/* real is the call for what the program said, own the one for the descriptor fd of a draft; check says whether either
+ * is to be made. */
+#define XATTR(type, hook, parameters, check, real, own)                                                                \
+    SS_EXPORT type hook parameters                                                                                     \
     {                                                                                                                  \
+        int checked = (check);                                                                                         \
+        if (checked != GO_ON)                                                                                          \
+            return checked;                                                                                            \
         SS_AUTO_VIEW struct ss_view view = {0};                                                                        \
         int fd = witness_of(path, &view);                                                                              \
         if (fd == SS_VIEW_PLAIN)                                                                                       \
-            return ss_real()->hook(path, list, size);                                                                  \
-        return fd < 0 ? -1 : list_draft(fd, list, size);                                                               \
+            return real;                                                                                               \
+        return fd < 0 ? -1 : (own);                                                                                    \
     }
+#define SET(hook)                                                                                                      \
+    XATTR(int, hook, (const char *path, const char *name, const void *value, size_t size, int flags),                  \
+          check_path(path, name), ss_real()->hook(path, name, value, size, flags),                                     \
+          ss_real()->fsetxattr(fd, name, value, size, flags))
+#define REMOVE(hook)                                                                                                   \
+    XATTR(int, hook, (const char *path, const char *name), check_path(path, name), ss_real()->hook(path, name),        \
+          ss_real()->fremovexattr(fd, name))
+#define GET(hook)                                                                                                      \
+    XATTR(ssize_t, hook, (const char *path, const char *name, void *value, size_t size), GO_ON,                        \
+          ss_real()->hook(path, name, value, size), fgetxattr(fd, name, value, size))
+#define LIST(hook)                                                                                                     \
+    XATTR(ssize_t, hook, (const char *path, char *list, size_t size), GO_ON, ss_real()->hook(path, list, size),        \
+          list_draft(fd, list, size))
+
+SET(setxattr)
+SET(lsetxattr)
+REMOVE(removexattr)
+REMOVE(lremovexattr)
+GET(getxattr)
+GET(lgetxattr)
 LIST(listxattr)
 LIST(llistxattr)
+
+SS_EXPORT int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
+{
+    int r = check_fd(fd, name);
+    return r == GO_ON ? ss_real()->fsetxattr(fd, name, value, size, flags) : r;
+}
+
+SS_EXPORT int fremovexattr(int fd, const char *name)
+{
+    int r = check_fd(fd, name);
+    return r == GO_ON ? ss_real()->fremovexattr(fd, name) : r;
+}
 
 SS_EXPORT ssize_t flistxattr(int fd, char *list, size_t size)
 {

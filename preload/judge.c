@@ -21,14 +21,6 @@
 
 _Atomic bool ss_judge_any_left;
 
-/* The kernel gives a lease for reading exactly when nobody has the file open for writing, in whatever process, nor
- * mapped; and as long as it is held whoever opens it for writing waits. So it is "I was the last", and stays true. */
-static int take_lease(int fd)
-{
-    fcntl(fd, F_SETSIG, SIGURG); /* to whoever has a lease that is in somebody's way; nobody minds this one */
-    return fcntl(fd, F_SETLEASE, F_RDLCK) < 0 ? -errno : 0;
-}
-
 /* A child that was forked meanwhile without a word has the descriptor, too: so lease and lock are taken off, not only
  * closed. */
 static void give_back(struct ss_held *held, int fd)
@@ -86,10 +78,10 @@ static int take(struct ss_held *held)
     if (fd < 0)
         return fd == -ENOENT ? -ESTALE : fd;
     ss_drafts_judging(held, fd);
-    int r = take_lease(fd);
+    int r = ss_draft_take_lease(fd);
     if (r == 0) {
         lock_out_others(fd);
-        r = is_still_there(held) && ss_draft_still_named(held->dir, held->name, fd) ? 0 : -ESTALE;
+        r = is_still_there(held) ? 0 : -ESTALE;
     }
     if (r < 0) {
         give_back(held, ss_steal_fd(&fd));
@@ -130,8 +122,8 @@ static int keep_errno(struct ss_held *held, int fd, enum ss_finding reason, cons
 
 static bool is_unchanged(const struct ss_held *held, const struct stat *st)
 {
-    return held->copied && memcmp(&held->copied_at[0], &st->st_mtim, sizeof st->st_mtim) == 0 &&
-           memcmp(&held->copied_at[1], &st->st_ctim, sizeof st->st_ctim) == 0;
+    const struct ss_stamp now = ss_stamp_of(st);
+    return held->copied && ss_stamp_equal(&now, &held->copied_at);
 }
 
 /* Data, digests, seal and record made durable. The witness has been open since the draft was made: what it is told of
@@ -153,9 +145,9 @@ static int seal(struct ss_held *held, int fd, uint64_t size, const struct ss_for
     return r;
 }
 
-/* With judging held. seen: its mtime before it was found that others have it. The creator notes in the record that it
+/* With judging held. seen: its content before it was found that others have it. The creator notes in the record that it
  * went well: nobody else could tell later. */
-static void note_leaving(struct ss_held *held, const struct timespec *seen)
+static void note_leaving(struct ss_held *held, const struct ss_stamp *seen)
 {
     struct ss_draft_record record;
 
@@ -176,11 +168,13 @@ static void note_leaving(struct ss_held *held, const struct timespec *seen)
     flock(fd, LOCK_UN);
 }
 
-static struct timespec mtime_of(const struct ss_held *held)
+static struct ss_stamp content_of(const struct ss_held *held)
 {
     struct stat st;
 
-    return fstat(held->witness, &st) == 0 ? st.st_mtim : (struct timespec){0};
+    if (fstat(held->witness, &st) < 0)
+        return (struct ss_stamp){.size = -1};
+    return ss_stamp_of_content(&st);
 }
 
 /* Does somebody wait to open it for writing? The kernel lets him after a while, lease or not. */
@@ -192,7 +186,7 @@ static bool is_wanted(int fd)
 static int publish(struct ss_held *held, int fd)
 {
     if (is_wanted(fd)) {
-        const struct timespec now = mtime_of(held);
+        const struct ss_stamp now = content_of(held);
         note_leaving(held, &now);
         return 0; /* he goes on with it, and closes last */
     }
@@ -229,10 +223,13 @@ static bool creator_vanished(const struct ss_draft_record *record)
     if (record->left || record->pid == getpid() || record->pid == 0)
         return false;
     ss_proc_boot_id(boot, sizeof boot);
-    if (strcmp(boot, record->boot) != 0 || ss_proc_start(record->pid, &start) < 0 || start != record->start)
+    if (strcmp(boot, record->boot) != 0)
         return true;
-    /* One that is dying has its number still. */
-    return ss_proc_status(record->pid, &status) < 0 || status.state == 'Z' || status.state == 'X' || !status.has_memory;
+    /* One that is dying has its number still. Status first: it never blocks, and stat of a task without memory can't.
+     */
+    if (ss_proc_status(record->pid, &status) < 0 || status.state == 'Z' || status.state == 'X' || !status.has_memory)
+        return true;
+    return ss_proc_start(record->pid, &start) < 0 || start != record->start;
 }
 
 /* A writer that ignores SIGXFSZ sees EFBIG; the only trace of it is a file that ends exactly at his limit. */
@@ -299,7 +296,7 @@ static int judge_if_last(struct ss_held *held)
         return held->ended_badly ? -EIO : 0;
     if (held->at_exit && held->owner != getpid() && !held->record.left && kill(held->owner, 0) == 0)
         return 0; /* its owner will judge it */
-    const struct timespec seen = mtime_of(held);
+    const struct ss_stamp seen = content_of(held);
     int fd = take(held);
     if (fd == -EAGAIN) /* somebody still writes; whoever closes last is asked again */
         note_leaving(held, &seen);
@@ -310,14 +307,28 @@ static int judge_if_last(struct ss_held *held)
     return r;
 }
 
+/* With judging held: what a close was told. The first is what counts. */
+static void note_error(struct ss_held *held, int error)
+{
+    if (error < 0 && error != -EINTR && !held->failed)
+        held->failed = -error;
+}
+
 int ss_judge_closed(struct ss_held *held, int error)
 {
     pthread_mutex_lock(&held->judging);
-    if (error < 0 && error != -EINTR && !held->failed)
-        held->failed = -error;
+    note_error(held, error);
     int r = judge_if_last(held);
     pthread_mutex_unlock(&held->judging);
     return r;
+}
+
+void ss_judge_postpone(struct ss_held *held, int error)
+{
+    pthread_mutex_lock(&held->judging);
+    note_error(held, error);
+    held->postponed |= held->fds == 0;
+    pthread_mutex_unlock(&held->judging);
 }
 
 int ss_judge_left(struct ss_held *held)
@@ -330,8 +341,8 @@ int ss_judge_left(struct ss_held *held)
     if (fd == -ESTALE)
         held->over = true;
     /* Nobody has written since our own clean close: whoever had it besides was a mere heir, and may end as it likes. */
-    const struct timespec now = mtime_of(held);
-    if (fd >= 0 && memcmp(&now, &held->left_at, sizeof now) == 0)
+    const struct ss_stamp now = content_of(held);
+    if (fd >= 0 && now.size >= 0 && ss_stamp_equal(&now, &held->left_at))
         r = judge(held, fd);
     else if (waits && fd == -EAGAIN)
         r = -EAGAIN;

@@ -11,6 +11,9 @@ extern _Atomic bool ss_judge_any_left;
  * of all processes, judges the draft and publishes it. Returns what close() has to say: 0 or -errno. */
 int ss_judge_closed(struct ss_held *held, int error);
 
+/* The same for a draft that is judged when this process ends: error is remembered until then. */
+void ss_judge_postpone(struct ss_held *held, int error);
+
 /* The owner gives it up: the draft is deleted. 0 or -errno. */
 int ss_judge_drop(struct ss_held *held);
 

@@ -29,10 +29,8 @@ bool ss_where_of_fd(int fd, char path[PATH_MAX])
 
 bool ss_where_is_tricky(const char *path)
 {
-    size_t part = 0;
-
     for (; *path; path += *path == '/') {
-        part = strcspn(path, "/");
+        size_t part = strcspn(path, "/");
         if (part == 2 && path[0] == '.' && path[1] == '.')
             return true;
         if (path[part] == '/' && path[part + 1] == '\0')
@@ -44,7 +42,7 @@ bool ss_where_is_tricky(const char *path)
     return false;
 }
 
-/* Appends a path's parts to an absolute one, leaving out "." and "" and taking back for "..". False when too long. */
+/* Appends a path's parts to an absolute one, leaving out "." and "". No part is "..". False when too long. */
 static bool append(char absolute[PATH_MAX], const char *path)
 {
     size_t len = strlen(absolute);
@@ -53,10 +51,7 @@ static bool append(char absolute[PATH_MAX], const char *path)
         len = 0; /* the root: the slash comes with the first part */
     while (*path) {
         size_t part = strcspn(path, "/");
-        if (part == 2 && path[0] == '.' && path[1] == '.') {
-            while (len > 0 && absolute[--len] != '/')
-                continue;
-        } else if (part > 0 && !(part == 1 && path[0] == '.')) {
+        if (part > 0 && !(part == 1 && path[0] == '.')) {
             if (len + 1 + part >= PATH_MAX)
                 return false;
             absolute[len++] = '/';
