@@ -4,18 +4,18 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/uio.h>
 
 #include "digest_memo.h"
+#include "digest_tree.h"
 #include "hasher.h"
+#include "thread.h"
 #include "util.h"
 
-#define BLOCK_SIZE 4096U
-#define HASHES_PER_BLOCK (BLOCK_SIZE / SS_SHA256_SIZE)
+#define BLOCK_SIZE SS_TREE_BLOCK
 #define UNIT_SIZE SS_DIGEST_UNIT /* data below one block of hashes */
-_Static_assert(UNIT_SIZE == (size_t)BLOCK_SIZE * HASHES_PER_BLOCK, "a unit is what one block of hashes is of");
+_Static_assert(UNIT_SIZE == (size_t)BLOCK_SIZE * SS_TREE_FANOUT, "a unit is what one block of hashes is of");
 
 /* ---- text ---- */
 
@@ -62,13 +62,6 @@ bool ss_sha256_equal(const struct ss_sha256 *a, const struct ss_sha256 *b)
 
 /* ---- SHA-256 ---- */
 
-static int hash(struct ss_hasher *hasher, const void *bytes, size_t len, struct ss_sha256 *digest)
-{
-    int err = ss_hasher_add(hasher, bytes, len);
-
-    return err < 0 ? err : ss_hasher_finish(hasher, digest);
-}
-
 /* Is all of it in the page cache? Then it is read. */
 static bool read_cached(int fd, void *buf, size_t len, uint64_t at)
 {
@@ -104,95 +97,6 @@ int ss_digest_head(int fd, uint64_t len, struct ss_sha256 *digest)
     return err < 0 ? err : ss_hasher_finish(&hasher, digest);
 }
 
-/* ---- fs-verity: the tree above the units ----
- *
- * Level 0 holds the digests of data blocks, level n + 1 those of the blocks of level n, 128 in a block, the last block
- * of a level filled up with zeros; the root is the digest of the one block at the top. Only the block in work of each
- * level is kept, so digests must come in order. */
-
-#define LEVELS 9     /* 7 bits each and 12 for the data block: more than the 63 bits of a file size */
-#define UNIT_LEVEL 1 /* where the tree begins: one digest for each unit of data */
-
-struct tree {
-    struct ss_hasher hasher;
-    struct ss_sha256 zero[LEVELS + 1]; /* what each level is made of below a hole */
-    struct {
-        struct ss_sha256 block[HASHES_PER_BLOCK];
-        size_t count;
-        bool complete_block; /* one was already passed on to the next level */
-    } level[LEVELS];
-};
-
-/* Computes the digests that stand for holes. */
-static int tree_init(struct tree *tree)
-{
-    struct ss_sha256 block[HASHES_PER_BLOCK] = {0};
-
-    int err = ss_hasher_open(&tree->hasher);
-    for (size_t i = 0; err == 0 && i <= LEVELS; i++) {
-        err = hash(&tree->hasher, block, sizeof block, &tree->zero[i]);
-        for (size_t j = 0; j < HASHES_PER_BLOCK; j++)
-            block[j] = tree->zero[i];
-    }
-    return err;
-}
-
-static int tree_add(struct tree *tree, unsigned level, const struct ss_sha256 *digest);
-
-/* Hands the block in work of a level, filled up with zeros, to the next level. */
-static int tree_pass_on(struct tree *tree, unsigned level)
-{
-    struct ss_sha256 *block = tree->level[level].block;
-    size_t count = tree->level[level].count;
-    struct ss_sha256 digest;
-
-    memset(block + count, 0, (HASHES_PER_BLOCK - count) * sizeof *block);
-    tree->level[level].count = 0;
-    tree->level[level].complete_block = true;
-    int err = hash(&tree->hasher, block, BLOCK_SIZE, &digest);
-    return err < 0 ? err : tree_add(tree, level + 1, &digest);
-}
-
-static int tree_add(struct tree *tree, unsigned level, const struct ss_sha256 *digest)
-{
-    tree->level[level].block[tree->level[level].count++] = *digest;
-    return tree->level[level].count == HASHES_PER_BLOCK ? tree_pass_on(tree, level) : 0;
-}
-
-/* Adds count digests of a hole to a level, whole blocks of them at once on the next. */
-static int tree_add_hole(struct tree *tree, unsigned level, uint64_t count)
-{
-    int err = 0;
-
-    while (err == 0 && count > 0) {
-        uint64_t blocks = tree->level[level].count == 0 ? count / HASHES_PER_BLOCK : 0;
-        if (blocks > 0) {
-            tree->level[level].complete_block = true;
-            err = tree_add_hole(tree, level + 1, blocks);
-            count -= blocks * HASHES_PER_BLOCK;
-        } else {
-            err = tree_add(tree, level, &tree->zero[level]);
-            count--;
-        }
-    }
-    return err;
-}
-
-/* Finds the root above everything that was added. */
-static int tree_root(struct tree *tree, struct ss_sha256 *root)
-{
-    unsigned level = UNIT_LEVEL;
-    int err = 0;
-
-    while (err == 0 && (tree->level[level].complete_block || tree->level[level].count > 1)) {
-        if (tree->level[level].count > 0)
-            err = tree_pass_on(tree, level);
-        level++;
-    }
-    *root = tree->level[level].block[0];
-    return err;
-}
-
 /* ---- fs-verity: the run ----
  *
  * The file is cut into units of 512 KiB, each of which yields one digest of level 1. Threads take units in order and
@@ -209,11 +113,16 @@ struct slot {
     bool done;
 };
 
-struct run {
+struct source {
     int fd;
-    uint64_t size, units;
+    uint64_t size;
     const struct ss_digest_run *how;
     bool ahead; /* only for the memo, and only what is cached: there is no tree */
+};
+
+struct run {
+    struct source from;
+    uint64_t units;
 
     pthread_mutex_t lock; /* guards everything below; progress is called with it held */
     pthread_cond_t moved; /* the ring has room again, or error is set */
@@ -222,36 +131,35 @@ struct run {
     uint64_t done_units, reported;
     int error; /* the first one; ends the run */
     struct slot ring[RING_SIZE];
-    struct tree tree;
+    struct ss_hasher hasher;
+    struct ss_digest_tree tree;
 };
 
-static uint64_t unit_len(const struct run *run, uint64_t unit)
+static uint64_t unit_len(const struct source *from, uint64_t unit)
 {
-    uint64_t rest = run->size - unit * UNIT_SIZE;
+    uint64_t rest = from->size - unit * UNIT_SIZE;
 
     return rest < UNIT_SIZE ? rest : UNIT_SIZE;
 }
 
 static int report(struct run *run)
 {
-    uint64_t done = run->done_units == run->units ? run->size : run->done_units * UNIT_SIZE;
+    uint64_t done = run->done_units == run->units ? run->from.size : run->done_units * UNIT_SIZE;
 
-    if (!run->how->progress || done - run->reported < PROGRESS_STEP)
+    if (!run->from.how->progress || done - run->reported < PROGRESS_STEP)
         return 0;
     run->reported = done;
-    return run->how->progress(run->how->context, done, run->size);
+    return run->from.how->progress(run->from.how->context, done, run->from.size);
 }
 
 /* Moves the finished slots at the end of the ring into the tree. */
 static void drain(struct run *run)
 {
-    struct tree *tree = &run->tree;
-
     while (run->error == 0 && run->drained < run->taken && run->ring[run->drained % RING_SIZE].done) {
         const struct slot *slot = &run->ring[run->drained++ % RING_SIZE];
-        if (!run->ahead)
-            run->error =
-                slot->hole ? tree_add_hole(tree, UNIT_LEVEL, slot->units) : tree_add(tree, UNIT_LEVEL, &slot->digest);
+        if (!run->from.ahead)
+            run->error = slot->hole ? ss_digest_tree_add_hole(&run->tree, &run->hasher, slot->units)
+                                    : ss_digest_tree_add(&run->tree, &run->hasher, &slot->digest);
         run->done_units += slot->units;
         if (run->error == 0)
             run->error = report(run);
@@ -265,7 +173,7 @@ static uint64_t units_in_hole(const struct run *run, uint64_t unit)
 {
     uint64_t last = run->units - 1;
 
-    off_t data = lseek(run->fd, (off_t)(unit * UNIT_SIZE), SEEK_DATA);
+    off_t data = lseek(run->from.fd, (off_t)(unit * UNIT_SIZE), SEEK_DATA);
     if (data < 0) /* ENXIO: no data any more. Else the file system can not tell, and all is data. */
         return errno == ENXIO ? last - unit : 0;
     uint64_t data_unit = (uint64_t)data / UNIT_SIZE;
@@ -278,7 +186,7 @@ static struct slot *take_unit(struct run *run, uint64_t *unit)
     struct slot *slot = NULL;
 
     pthread_mutex_lock(&run->lock);
-    if (run->how->stop && atomic_load(run->how->stop) && run->error == 0)
+    if (run->from.how->stop && atomic_load(run->from.how->stop) && run->error == 0)
         run->error = -ECANCELED;
     while (!slot && run->error == 0 && run->next_unit < run->units) {
         if (run->taken - run->drained == RING_SIZE) {
@@ -316,55 +224,55 @@ static bool is_zero(const unsigned char *block)
 }
 
 /* Computes the digest of a unit: that of its block of level 0, or, when the file is one data block, of that. */
-static int hash_data(const struct run *run, struct ss_hasher *hasher, unsigned char *buf, uint64_t unit,
+static int hash_data(const struct source *from, struct ss_hasher *hasher, unsigned char *buf, uint64_t unit,
                      struct ss_sha256 *digest)
 {
-    struct ss_sha256 block[HASHES_PER_BLOCK] = {0};
-    size_t len = (size_t)unit_len(run, unit);
+    struct ss_sha256 block[SS_TREE_FANOUT] = {0};
+    size_t len = (size_t)unit_len(from, unit);
     size_t blocks = (len + BLOCK_SIZE - 1) / BLOCK_SIZE;
 
     int err = 0;
-    if (!run->ahead)
-        err = read_exactly(run->fd, buf, len, unit * UNIT_SIZE);
-    else if (!read_cached(run->fd, buf, len, unit * UNIT_SIZE))
+    if (!from->ahead)
+        err = read_exactly(from->fd, buf, len, unit * UNIT_SIZE);
+    else if (!read_cached(from->fd, buf, len, unit * UNIT_SIZE))
         err = -EAGAIN;
     if (err < 0)
         return err;
-    if (run->how->drops)
-        posix_fadvise(run->fd, (off_t)(unit * UNIT_SIZE), (off_t)len, POSIX_FADV_DONTNEED);
+    if (from->how->drops)
+        posix_fadvise(from->fd, (off_t)(unit * UNIT_SIZE), (off_t)len, POSIX_FADV_DONTNEED);
     memset(buf + len, 0, blocks * BLOCK_SIZE - len);
     for (size_t i = 0; err == 0 && i < blocks; i++) {
         const unsigned char *data = buf + i * BLOCK_SIZE;
         if (is_zero(data)) /* disk images are full of them */
-            block[i] = run->tree.zero[0];
+            block[i] = ss_digest_of_hole[0];
         else
-            err = hash(hasher, data, BLOCK_SIZE, &block[i]);
+            err = ss_hasher_digest(hasher, data, BLOCK_SIZE, &block[i]);
     }
-    if (run->size <= BLOCK_SIZE)
+    if (from->size <= BLOCK_SIZE)
         *digest = block[0];
     else if (err == 0)
-        err = hash(hasher, block, sizeof block, digest);
+        err = ss_hasher_digest(hasher, block, sizeof block, digest);
     return err;
 }
 
-static int hash_unit(const struct run *run, struct ss_hasher *hasher, unsigned char *buf, uint64_t unit,
+static int hash_unit(const struct source *from, struct ss_hasher *hasher, unsigned char *buf, uint64_t unit,
                      struct ss_sha256 *digest)
 {
-    struct ss_digest_memo *memo = unit_len(run, unit) == UNIT_SIZE ? run->how->memo : NULL;
+    struct ss_digest_memo *memo = unit_len(from, unit) == UNIT_SIZE ? from->how->memo : NULL;
 
     if (memo && ss_digest_memo_find(memo, unit, digest))
         return 0;
     uint64_t begun = memo ? ss_digest_memo_begin(memo, unit) : 0;
-    int err = hash_data(run, hasher, buf, unit, digest);
+    int err = hash_data(from, hasher, buf, unit, digest);
     if (err == 0 && begun)
         ss_digest_memo_put(memo, unit, begun, digest);
-    return err == -EAGAIN && run->ahead ? 0 : err;
+    return err == -EAGAIN && from->ahead ? 0 : err;
 }
 
 /* What a unit takes, whole blocks: in a small file less than elsewhere. */
-static size_t unit_room(const struct run *run)
+static size_t unit_room(const struct source *from)
 {
-    return run->size < UNIT_SIZE ? ((size_t)run->size + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE : UNIT_SIZE;
+    return from->size < UNIT_SIZE ? ((size_t)from->size + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE : UNIT_SIZE;
 }
 
 /* One thread's work: units, until there are no more. */
@@ -372,7 +280,7 @@ static void *work(void *argument)
 {
     struct run *run = argument;
     SS_AUTO_HASHER struct ss_hasher hasher = {0};
-    SS_AUTO_FREE unsigned char *buf = aligned_alloc(BLOCK_SIZE, unit_room(run));
+    SS_AUTO_FREE unsigned char *buf = aligned_alloc(BLOCK_SIZE, unit_room(&run->from));
     struct ss_sha256 digest = {0};
     struct slot *slot;
     uint64_t unit;
@@ -382,7 +290,7 @@ static void *work(void *argument)
         err = -ENOMEM;
     while ((slot = take_unit(run, &unit))) {
         if (err == 0)
-            err = hash_unit(run, &hasher, buf, unit, &digest);
+            err = hash_unit(&run->from, &hasher, buf, unit, &digest);
         finish_unit(run, slot, &digest, err);
     }
     return NULL;
@@ -390,7 +298,7 @@ static void *work(void *argument)
 
 static unsigned thread_count(const struct run *run)
 {
-    unsigned count = run->how->threads;
+    unsigned count = run->from.how->threads;
     cpu_set_t cpus;
 
     if (count == 0)
@@ -406,15 +314,9 @@ static void work_together(struct run *run)
     pthread_t helper[MAX_THREADS];
     unsigned wanted = thread_count(run);
     unsigned helpers = 0;
-    sigset_t all, before;
 
-    /* The host program's signal handlers must not run in threads that it does not know. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (helpers + 1 < wanted && pthread_create(&helper[helpers], NULL, work, run) == 0)
+    while (helpers + 1 < wanted && ss_thread_start(&helper[helpers], work, run) == 0)
         helpers++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-
     work(run);
     while (helpers > 0)
         pthread_join(helper[--helpers], NULL);
@@ -424,13 +326,13 @@ static void work_together(struct run *run)
 static int run_tree(struct run *run, struct ss_sha256 *root)
 {
     /* SEEK_DATA moves the offset, which the descriptor may share with others. */
-    off_t offset = lseek(run->fd, 0, SEEK_CUR);
-    posix_fadvise(run->fd, 0, (off_t)run->size, POSIX_FADV_SEQUENTIAL);
+    off_t offset = lseek(run->from.fd, 0, SEEK_CUR);
+    posix_fadvise(run->from.fd, 0, (off_t)run->from.size, POSIX_FADV_SEQUENTIAL);
     work_together(run);
     if (offset >= 0)
-        lseek(run->fd, offset, SEEK_SET);
+        lseek(run->from.fd, offset, SEEK_SET);
 
-    return run->error != 0 ? run->error : tree_root(&run->tree, root);
+    return run->error != 0 ? run->error : ss_digest_tree_root(&run->tree, &run->hasher, root);
 }
 
 /* The digest of the fs-verity descriptor is the digest of the file. */
@@ -446,20 +348,17 @@ static int hash_descriptor(struct ss_hasher *hasher, uint64_t size, const struct
     for (unsigned i = 0; i < 8; i++)
         descriptor[8 + i] = (unsigned char)(size >> (8 * i));
     memcpy(descriptor + 16, root->bytes, sizeof root->bytes);
-    return hash(hasher, descriptor, sizeof descriptor, digest);
+    return ss_hasher_digest(hasher, descriptor, sizeof descriptor, digest);
 }
 
-static struct run *new_run(int fd, uint64_t size, const struct ss_digest_run *how)
+static struct run *new_run(const struct source *from)
 {
-    static const struct ss_digest_run default_run;
     struct run *run = calloc(1, sizeof *run);
 
     if (!run)
         return NULL;
-    run->fd = fd;
-    run->size = size;
-    run->units = size / UNIT_SIZE + (size % UNIT_SIZE > 0);
-    run->how = how ? how : &default_run;
+    run->from = *from;
+    run->units = from->size / UNIT_SIZE + (from->size % UNIT_SIZE > 0);
     pthread_mutex_init(&run->lock, NULL);
     pthread_cond_init(&run->moved, NULL);
     return run;
@@ -469,43 +368,67 @@ static void free_run(struct run *run)
 {
     pthread_cond_destroy(&run->moved);
     pthread_mutex_destroy(&run->lock);
+    ss_hasher_close(&run->hasher);
     free(run);
 }
 
-int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *how, struct ss_sha256 *digest)
+/* One unit needs neither threads nor a tree. */
+static int digest_small(const struct source *from, struct ss_sha256 *digest)
 {
+    SS_AUTO_HASHER struct ss_hasher hasher = {0};
+    SS_AUTO_FREE unsigned char *buf = from->size > 0 ? aligned_alloc(BLOCK_SIZE, unit_room(from)) : NULL;
     struct ss_sha256 root = {0}; /* of an empty file */
 
-    if (size > INT64_MAX)
-        return -ENODATA; /* no file is that long */
-    struct run *run = new_run(fd, size, how);
+    if (from->how->stop && atomic_load(from->how->stop))
+        return -ECANCELED;
+    int err = ss_hasher_open(&hasher);
+    if (err == 0 && !buf && from->size > 0)
+        err = -ENOMEM;
+    if (err == 0 && from->size > 0)
+        err = hash_unit(from, &hasher, buf, 0, &root);
+    return err < 0 ? err : hash_descriptor(&hasher, from->size, &root, digest);
+}
+
+static int digest_large(const struct source *from, struct ss_sha256 *digest)
+{
+    struct ss_sha256 root;
+
+    struct run *run = new_run(from);
     if (!run)
         return -ENOMEM;
-    int err = tree_init(&run->tree);
-    if (err == 0 && size > 0)
+    int err = ss_hasher_open(&run->hasher);
+    if (err == 0)
         err = run_tree(run, &root);
     if (err == 0)
-        err = hash_descriptor(&run->tree.hasher, size, &root, digest);
-    ss_hasher_close(&run->tree.hasher);
+        err = hash_descriptor(&run->hasher, from->size, &root, digest);
     free_run(run);
     return err;
 }
 
+int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *how, struct ss_sha256 *digest)
+{
+    static const struct ss_digest_run default_run;
+    const struct source from = {.fd = fd, .size = size, .how = how ? how : &default_run};
+
+    if (size > INT64_MAX)
+        return -ENODATA; /* no file is that long */
+    return size <= UNIT_SIZE ? digest_small(&from, digest) : digest_large(&from, digest);
+}
+
 int ss_digest_ahead(int fd, uint64_t size, const struct ss_digest_run *how)
 {
+    const struct source from = {.fd = fd, .size = size, .how = how, .ahead = true};
     uint64_t end = ss_digest_memo_end(how->memo);
     struct ss_sha256 none;
+    int err = 0;
 
-    struct run *run = new_run(fd, size, how);
+    struct run *run = new_run(&from);
     if (!run)
         return -ENOMEM;
-    run->ahead = true;
     run->units = size / UNIT_SIZE < end ? size / UNIT_SIZE : end; /* whole ones */
     run->next_unit = ss_digest_memo_first_unknown(how->memo);
-    int err = tree_init(&run->tree);
-    if (err == 0 && run->next_unit < run->units)
+    if (run->next_unit < run->units)
         err = run_tree(run, &none);
-    ss_hasher_close(&run->tree.hasher);
     free_run(run);
     return err;
 }

@@ -47,3 +47,10 @@ int ss_hasher_finish(struct ss_hasher *hasher, struct ss_sha256 *digest)
 
     return err < 0 ? err : result(crypto, crypto->EVP_DigestInit_ex2(hasher->context, NULL, NULL));
 }
+
+int ss_hasher_digest(struct ss_hasher *hasher, const void *bytes, size_t len, struct ss_sha256 *digest)
+{
+    int err = ss_hasher_add(hasher, bytes, len);
+
+    return err < 0 ? err : ss_hasher_finish(hasher, digest);
+}

@@ -25,6 +25,9 @@ void ss_hasher_close(struct ss_hasher *hasher);
 int ss_hasher_add(struct ss_hasher *hasher, const void *bytes, size_t len);
 int ss_hasher_finish(struct ss_hasher *hasher, struct ss_sha256 *digest);
 
+/* The two in one. */
+int ss_hasher_digest(struct ss_hasher *hasher, const void *bytes, size_t len, struct ss_sha256 *digest);
+
 #define SS_AUTO_HASHER __attribute__((cleanup(ss_hasher_close)))
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "core/digest.h"
 #include "core/digest_memo.h"
+#include "core/digest_tree.h"
 #include "core/util.h"
 #include "file.h"
 
@@ -67,6 +68,22 @@ static void assert_verity(int fd, uint64_t size, unsigned threads, const char *h
 
     assert_int_equal(ss_digest_verity(fd, size, &run, &digest), 0);
     assert_digest(&digest, hex);
+}
+
+/* The constants, computed. */
+static void test_holes(void **state)
+{
+    (void)state;
+    struct ss_sha256 digest, block[SS_TREE_FANOUT] = {0};
+    SS_AUTO_HASHER struct ss_hasher hasher = {0};
+
+    assert_int_equal(ss_hasher_open(&hasher), 0);
+    for (unsigned level = 0; level <= SS_TREE_LEVELS; level++) {
+        assert_int_equal(ss_hasher_digest(&hasher, block, sizeof block, &digest), 0);
+        assert_true(ss_sha256_equal(&digest, &ss_digest_of_hole[level]));
+        for (unsigned i = 0; i < SS_TREE_FANOUT; i++)
+            block[i] = digest;
+    }
 }
 
 static void test_hex(void **state)
@@ -541,6 +558,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_holes),
         cmocka_unit_test(test_head),
         cmocka_unit_test(test_verity),
         cmocka_unit_test(test_verity_monotone),
