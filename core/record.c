@@ -59,13 +59,10 @@ static const char *value_at(const struct ss_record *record, size_t index)
     return record->text + record->field[index].value;
 }
 
-static size_t line_len(const struct ss_record *record)
+/* What a field adds to the line. */
+static size_t field_len(const char *key, const char *value)
 {
-    size_t len = HEAD_LEN;
-
-    for (size_t i = 0; i < record->count; i++)
-        len += 1 + strlen(key_at(record, i)) + 1 + encoded_len(value_at(record, i));
-    return len;
+    return 1 + strlen(key) + 1 + encoded_len(value);
 }
 
 /* Index of the field, or count. */
@@ -108,6 +105,7 @@ void ss_record_init(struct ss_record *record)
 {
     record->count = 0;
     record->used = 0;
+    record->line = HEAD_LEN;
 }
 
 /* ---- decoding ---- */
@@ -205,6 +203,7 @@ int ss_record_decode(const void *bytes, size_t len, struct ss_record *record)
 
     record->count = decoded.count;
     record->used = decoded.used;
+    record->line = len; /* there is one way to write a line */
     memcpy(record->field, decoded.field, decoded.count * sizeof decoded.field[0]);
     memcpy(record->text, decoded.text, decoded.used);
     return 0;
@@ -234,8 +233,7 @@ static char *put_value(char *to, const char *value)
 
 ssize_t ss_record_encode(const struct ss_record *record, char *buf, size_t size)
 {
-    size_t len = line_len(record);
-    if (len > size)
+    if (record->line > size)
         return -E2BIG;
 
     char *to = put(buf, HEAD, HEAD_LEN);
@@ -245,7 +243,7 @@ ssize_t ss_record_encode(const struct ss_record *record, char *buf, size_t size)
         *to++ = '=';
         to = put_value(to, value_at(record, i));
     }
-    return (ssize_t)len;
+    return (ssize_t)record->line;
 }
 
 /* ---- fields ---- */
@@ -262,13 +260,11 @@ int ss_record_set(struct ss_record *record, const char *key, const char *value)
     size_t key_len = strlen(key);
     size_t index = find(record, key);
     bool added = index == record->count;
-    size_t len = line_len(record) + encoded_len(value);
+    size_t len = record->line + (added ? field_len(key, value) : encoded_len(value));
 
     if (key_len == 0 || key_span(key, key_len) != key_len)
         return -EINVAL;
-    if (added)
-        len += 1 + key_len + 1;
-    else
+    if (!added)
         len -= encoded_len(value_at(record, index));
     if (len > SS_RECORD_MAX || (added && record->count == SS_RECORD_FIELDS_MAX))
         return -E2BIG;
@@ -282,6 +278,7 @@ int ss_record_set(struct ss_record *record, const char *key, const char *value)
         record->field[index].value = append(record, value, strlen(value));
         cut(record, old);
     }
+    record->line = len;
     return 0;
 }
 
@@ -291,6 +288,7 @@ void ss_record_unset(struct ss_record *record, const char *key)
     if (index == record->count)
         return;
 
+    record->line -= field_len(key, value_at(record, index));
     cut(record, record->field[index].value);
     cut(record, record->field[index].key);
     record->count--;

@@ -21,6 +21,7 @@
 struct ss_record {
     size_t count;
     size_t used; /* bytes of text in use */
+    size_t line; /* bytes of the encoded line */
     struct {
         uint16_t key, value; /* offsets into text */
     } field[SS_RECORD_FIELDS_MAX];
