@@ -1,10 +1,12 @@
 #include "seal.h"
-#include "xattr.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+
+#include "thread.h"
+#include "xattr.h"
 
 #define KEY_FORMAT "format"
 #define KEY_HEADER_LEN "header"
@@ -153,6 +155,36 @@ int ss_seal_make(int fd, uint64_t size, bool full, const char *writer, const str
         memcpy(made.writer, writer, strnlen(writer, sizeof made.writer - 1));
     *seal = made;
     return 0;
+}
+
+#define SHORT ((uint64_t)256 << 10) /* digested faster than a thread is started */
+
+struct sync_job {
+    int (*sync)(void *context);
+    void *context;
+    int result; /* 0 or -errno */
+};
+
+static void *run_sync(void *argument)
+{
+    struct sync_job *job = argument;
+
+    job->result = job->sync(job->context);
+    return NULL;
+}
+
+int ss_seal_make_synced(int fd, uint64_t size, bool full, const char *writer, const struct ss_digest_run *run,
+                        int (*sync)(void *context), void *context, int *synced, struct ss_seal *seal)
+{
+    struct sync_job job = {.sync = sync, .context = context};
+    pthread_t thread;
+
+    bool threaded = size > SHORT && ss_thread_start(&thread, run_sync, &job) == 0;
+    int r = ss_seal_make(fd, size, full, writer, run, seal);
+    if (threaded)
+        pthread_join(thread, NULL);
+    *synced = job.result;
+    return r;
 }
 
 int ss_seal_check_header(int fd, const struct ss_seal *seal, enum ss_finding *finding)

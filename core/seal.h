@@ -47,6 +47,12 @@ int ss_seal_remove(int fd);
 int ss_seal_make(int fd, uint64_t size, bool full, const char *writer, const struct ss_digest_run *run,
                  struct ss_seal *seal);
 
+/* The same while the data is synced, which takes as long as the digests and waits for the disk, not for the processor:
+ * sync(context) runs in another thread, with all signals blocked; *synced is what it returned. The seal has to be synced
+ * after that anyway, so what is small is not synced here: *synced is 0 then. */
+int ss_seal_make_synced(int fd, uint64_t size, bool full, const char *writer, const struct ss_digest_run *run,
+                        int (*sync)(void *context), void *context, int *synced, struct ss_seal *seal);
+
 /* Checks the file against its seal, cheaply: size and header. *finding is SS_INTACT, SS_TRUNCATED, SS_GROWN or
  * SS_HEADER_MISMATCH. Returns 0 when there is a finding, -errno when the file could not be read. */
 int ss_seal_check_header(int fd, const struct ss_seal *seal, enum ss_finding *finding);

@@ -12,38 +12,18 @@
 #include "verdict.h"
 #include "core/seal.h"
 
-#define SHORT ((uint64_t)256 << 10) /* digested faster than a thread is started */
-
-struct sync_job {
-    struct ss_save *save;
-    int result; /* 0 or -errno */
-};
-
-static void *run_sync(void *context)
+/* The descriptor is the one that was open since creation, so that every write-back error is seen. */
+static int sync_data(void *save)
 {
-    struct sync_job *job = context;
-
-    job->result = ss_content_fsync(job->save, true);
-    return NULL;
+    return ss_content_fsync(save, true);
 }
 
-/* fdatasync and the digests at the same time: the one waits for the disk, the other for the processor. The descriptor
- * is the one that was open since creation, so that every write-back error is seen. */
-static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, uint64_t size, int *sync_result,
-                           struct ss_seal *seal)
+static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, uint64_t size, int *synced, struct ss_seal *seal)
 {
-    struct sync_job job = {.save = save};
     struct ss_digest_run how = {.drops = atomic_load(&save->unbuffered), .memo = ss_ahead_known(save)};
-    pthread_t thread;
 
-    bool threaded = size > SHORT && pthread_create(&thread, NULL, run_sync, &job) == 0;
-    int r = ss_seal_make(atomic_load(&save->draft), size, fs->digest_full, save->record.writer, &how, seal);
-    if (threaded)
-        pthread_join(thread, NULL);
-    else
-        run_sync(&job);
-    *sync_result = job.result;
-    return r;
+    return ss_seal_make_synced(atomic_load(&save->draft), size, fs->digest_full, save->record.writer, &how, sync_data,
+                               save, synced, seal);
 }
 
 /* When the format's mark went from "partial" to "done" in this very save, its writer has committed it: a crash between

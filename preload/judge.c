@@ -126,16 +126,21 @@ static bool is_unchanged(const struct ss_held *held, const struct stat *st)
     return held->copied && ss_stamp_equal(&now, &held->copied_at);
 }
 
+static int sync_data(void *held)
+{
+    return fdatasync(((struct ss_held *)held)->witness) < 0 ? -errno : 0;
+}
+
 /* Data, digests, seal and record made durable. The witness has been open since the draft was made: what it is told of
  * write-back errors is all there were. */
-static int seal(struct ss_held *held, int fd, uint64_t size, const struct ss_format_probe *probe)
+static int seal(struct ss_held *held, int fd, uint64_t size, const struct ss_format_probe *probe, int *synced)
 {
-    const struct ss_digest_run how = {0};
     struct ss_seal made;
 
+    *synced = 0;
     if (size == 0)
         return ss_seal_remove(fd); /* an empty file is published unsealed: there is nothing to vouch for */
-    int r = ss_seal_make(fd, size, true, held->record.writer, &how, &made);
+    int r = ss_seal_make_synced(fd, size, true, held->record.writer, NULL, sync_data, held, synced, &made);
     if (r == 0)
         r = ss_seal_write(fd, &made);
     if (r == 0 && held->was_partial && probe->completion == SS_COMPLETION_DONE) {
@@ -280,8 +285,10 @@ static int judge(struct ss_held *held, int fd)
     if (r == -ENOSPC || r == -EDQUOT)
         return keep_errno(held, fd, SS_WRITE_FAILED, "there is no space left, and whether a write failed was not seen",
                           r);
-    r = seal(held, fd, (uint64_t)st.st_size, &probe);
-    int synced = fsync(held->witness) < 0 ? -errno : 0;
+    int synced;
+    r = seal(held, fd, (uint64_t)st.st_size, &probe, &synced);
+    if (fsync(held->witness) < 0 && synced == 0)
+        synced = -errno; /* of the attributes; the data has been synced with its digests */
     if (synced < 0)
         return keep_errno(held, fd, SS_SYNC_FAILED, "fsync failed", synced);
     if (r < 0)
