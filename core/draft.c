@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 
@@ -146,6 +145,15 @@ static int create_fresh(int dir, int flags, mode_t mode, char name[SS_DRAFT_NAME
     return -EEXIST;
 }
 
+/* On a file that has none yet. */
+static int write_first(int fd, const struct ss_draft_record *record)
+{
+    char text[SS_RECORD_MAX];
+
+    ssize_t len = ss_draft_encode(record, text, sizeof text);
+    return len < 0 ? (int)len : ss_xattr_set(fd, SS_DRAFT_XATTR, text, (size_t)len);
+}
+
 static int create_one(int dir, int flags, mode_t mode, const struct ss_draft_record *record, bool locked,
                       char name[SS_DRAFT_NAME_SIZE])
 {
@@ -154,7 +162,7 @@ static int create_one(int dir, int flags, mode_t mode, const struct ss_draft_rec
         return fd;
     int r = locked ? ss_draft_lock(fd) : 0;
     if (r == 0)
-        r = ss_draft_write(fd, record);
+        r = write_first(fd, record);
     if (r < 0) {
         unlinkat(dir, name, 0);
         return r;
@@ -359,20 +367,20 @@ void ss_draft_describe_writer(struct ss_draft_record *record, pid_t pid, uint64_
 
 int ss_draft_sync_dir(int dir)
 {
+    if (fsync(dir) == 0)
+        return 0;
+    if (errno != EBADF)
+        return -errno;
+    /* It was opened with O_PATH. */
     SS_AUTO_CLOSE int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     return fsync(fd) < 0 ? -errno : 0;
 }
 
-/* For file systems that know no files without names, or can not reserve space. */
-static int probe_by_statistics(int fd)
+static int probe_by_statistics(const struct statfs *fs)
 {
-    struct statvfs st;
-
-    if (fstatvfs(fd, &st) < 0)
-        return -errno;
-    return st.f_bavail < PROBE_SIZE / st.f_frsize ? -ENOSPC : 0;
+    return (uint64_t)fs->f_bavail * (uint64_t)fs->f_frsize < PROBE_SIZE ? -ENOSPC : 0;
 }
 
 int ss_draft_probe_space(int dir, int fd)
@@ -380,14 +388,16 @@ int ss_draft_probe_space(int dir, int fd)
     struct statfs fs;
     struct stat st;
 
-    if (fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
-        return probe_by_statistics(fd); /* which tell it all there; to reserve memory takes as long as to write it */
+    if (fstatfs(fd, &fs) < 0)
+        return -errno;
+    if (fs.f_type == TMPFS_MAGIC)
+        return probe_by_statistics(&fs); /* which tell it all there; to reserve memory takes as long as to write it */
 
     SS_AUTO_CLOSE int probe = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (probe < 0)
-        return probe_by_statistics(fd);
+    if (probe < 0) /* a file system that knows no files without names */
+        return probe_by_statistics(&fs);
     if (fstat(fd, &st) == 0 && fchown(probe, st.st_uid, st.st_gid) < 0)
         errno = 0; /* then it is our own quota that is asked */
     int r = fallocate(probe, FALLOC_FL_KEEP_SIZE, 0, PROBE_SIZE) < 0 ? -errno : 0;
-    return r == 0 || r == -ENOSPC || r == -EDQUOT ? r : probe_by_statistics(fd);
+    return r == 0 || r == -ENOSPC || r == -EDQUOT ? r : probe_by_statistics(&fs); /* or that can't reserve space */
 }

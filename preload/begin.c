@@ -106,8 +106,8 @@ static int take_over(int image, int dir, const char *draft, bool content)
     return r < 0 ? r : ss_copy_attributes(image, to);
 }
 
-/* dir: O_PATH, hidden, given away. image: of the version that is replaced, or -1. */
-static int begin_draft(int dir, const char *canonical, const char *name, int flags, mode_t mode, int image)
+/* image: of the version that is replaced, or -1. */
+static int begin_draft(int parent, const char *canonical, const char *name, int flags, mode_t mode, int image)
 {
     struct ss_draft_record record;
     char draft[SS_DRAFT_NAME_SIZE];
@@ -118,6 +118,9 @@ static int begin_draft(int dir, const char *canonical, const char *name, int fla
     record.exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
     record.preload = true;
     mode_t missing = image < 0 ? 0600 & ~mode : 0; /* what we need and the file is not to have */
+    int dir = ss_self_hidden_copy(parent);
+    if (dir < 0)
+        return dir;
     SS_AUTO_CLOSE int fd = create(dir, flags, image < 0 ? mode | missing : 0600, &record, draft);
     if (fd < 0) {
         close(dir);
@@ -174,8 +177,7 @@ static int replace(int dir, const char *canonical, const char *name, int flags, 
         return -errno; /* also where it could be written, but not read: its attributes could not be taken over */
     if (!(flags & O_TRUNC) && st->st_size > 0 && !is_sealed(image))
         return PLAIN; /* nothing is known about it, so there is nothing to keep; an empty one waits to be filled */
-    int hidden = ss_self_hide_fd(fcntl(dir, F_DUPFD_CLOEXEC, 0));
-    return hidden < 0 ? hidden : begin_draft(hidden, canonical, name, flags, 0, image);
+    return begin_draft(dir, canonical, name, flags, 0, image);
 }
 
 static int open_in(int dir, const char *canonical, const char *name, int flags, mode_t mode)
@@ -186,8 +188,7 @@ static int open_in(int dir, const char *canonical, const char *name, int flags, 
         return replace(dir, canonical, name, flags, &st);
     if (errno != ENOENT || !(flags & O_CREAT) || (flags & O_ACCMODE) == O_RDONLY || (flags & O_DIRECTORY))
         return PLAIN;
-    int hidden = ss_self_hide_fd(fcntl(dir, F_DUPFD_CLOEXEC, 0));
-    return hidden < 0 ? hidden : begin_draft(hidden, canonical, name, flags, mode, -1);
+    return begin_draft(dir, canonical, name, flags, mode, -1);
 }
 
 /* canonical: below a protected directory. */
@@ -277,10 +278,34 @@ int ss_begin_open(int dirfd, const char *path, int flags, mode_t mode)
     return r < 0 ? fail(r) : r;
 }
 
+/* Is the text of a path all there is to know, because no symbolic link is on the way? */
+static bool has_no_links(const char *path)
+{
+    const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+    char parent[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+
+    if (ss_where_is_tricky(path) || atomic_load_explicit(&no_openat2, memory_order_relaxed))
+        return false;
+    long fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    if (fd < 0 && errno == ENOENT &&
+        (size_t)snprintf(parent, sizeof parent, "%.*s/", slash ? (int)(slash - path) : 1, slash ? path : ".") <
+            sizeof parent)
+        fd = syscall(SYS_openat2, AT_FDCWD, parent, &how, sizeof how); /* it is to be made there */
+    if (fd >= 0)
+        close((int)fd);
+    return fd >= 0;
+}
+
 bool ss_begin_concerns(const char *path)
 {
     char canonical[PATH_MAX];
+    int saved = errno;
 
     SS_INSIDE;
-    return ss_where_by_text(AT_FDCWD, path, canonical) || ss_where_resolved(AT_FDCWD, path, true, canonical) > 0;
+    if (ss_where_by_text(AT_FDCWD, path, canonical))
+        return true;
+    bool concerns = !has_no_links(path) && ss_where_resolved(AT_FDCWD, path, true, canonical) > 0;
+    errno = saved;
+    return concerns;
 }

@@ -115,9 +115,18 @@ bool ss_roots_cover(const char *path, char canonical[PATH_MAX])
     return false;
 }
 
+static int open_directory(const char *path, int flags)
+{
+    const struct open_how how = {.flags = (unsigned)flags | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+
+    long fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM)) /* before Linux 5.6, or filtered: symbolic links are followed */
+        fd = ss_real()->openat(AT_FDCWD, path, flags | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : (int)fd;
+}
+
 int ss_roots_open_parent(const char *canonical, const char **name)
 {
-    const struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
     char parent[PATH_MAX];
     const char *slash = strrchr(canonical, '/');
     size_t len = (size_t)(slash - canonical);
@@ -125,8 +134,6 @@ int ss_roots_open_parent(const char *canonical, const char **name)
     memcpy(parent, canonical, len);
     parent[len] = '\0';
     *name = slash + 1;
-    long fd = syscall(SYS_openat2, AT_FDCWD, parent, &how, sizeof how);
-    if (fd < 0 && (errno == ENOSYS || errno == EPERM)) /* before Linux 5.6, or filtered: symbolic links are followed */
-        fd = ss_real()->openat(AT_FDCWD, parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? -errno : (int)fd;
+    int fd = open_directory(parent, O_RDONLY); /* so that it can be synced */
+    return fd == -EACCES ? open_directory(parent, O_PATH) : fd;
 }

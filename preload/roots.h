@@ -18,8 +18,8 @@ int ss_roots_init(const char *dirs, char *why, size_t size);
  */
 bool ss_roots_cover(const char *path, char canonical[PATH_MAX]);
 
-/* The directory that holds a canonical name, O_PATH and the caller's to close; *name is the last part of path. Returns
- * -ELOOP when there is a symbolic link on the way, or -errno. */
+/* The directory that holds a canonical name, open for reading or, where that is not allowed, O_PATH, and the caller's
+ * to close; *name is the last part of path. Returns -ELOOP when there is a symbolic link on the way, or -errno. */
 int ss_roots_open_parent(const char *canonical, const char **name);
 
 #endif

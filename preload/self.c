@@ -114,7 +114,7 @@ void ss_self_describe(struct ss_draft_record *record)
     record->opened = time(NULL);
 }
 
-int ss_self_hide_fd(int fd)
+int ss_self_hidden_copy(int fd)
 {
     struct rlimit limit;
 
@@ -124,9 +124,15 @@ int ss_self_hide_fd(int fd)
     int hidden = fcntl(fd, F_DUPFD_CLOEXEC, (int)(most - most / 4));
     if (hidden < 0)
         hidden = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* the limit went down, or all up there are taken */
-    int error = errno;
+    return hidden < 0 ? -errno : hidden;
+}
+
+int ss_self_hide_fd(int fd)
+{
+    int hidden = ss_self_hidden_copy(fd);
+
     close(fd);
-    return hidden < 0 ? -error : hidden;
+    return hidden;
 }
 
 /* The table is whole and unlocked in the child: whoever held the lock in another thread has let it go. */
