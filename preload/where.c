@@ -27,19 +27,38 @@ bool ss_where_of_fd(int fd, char path[PATH_MAX])
     return true;
 }
 
+#define TRICKY 1 /* a ".." in it, or an end that asks for a directory */
+#define LOOSE 2  /* a "." or an empty part in it */
+
+/* One pass: every open for writing asks. */
+static int look_at(const char *path)
+{
+    int found = 0;
+
+    while (*path) {
+        const char *part = path;
+        while (*path && *path != '/')
+            path++;
+        size_t len = (size_t)(path - part);
+        bool last = *path == '\0';
+        if (len == 1 && part[0] == '.')
+            found |= last ? TRICKY : LOOSE;
+        else if (len == 2 && part[0] == '.' && part[1] == '.')
+            found |= TRICKY;
+        for (bool doubled = false; *path == '/'; doubled = true) {
+            path++;
+            if (doubled)
+                found |= LOOSE;
+        }
+        if (!last && *path == '\0')
+            found |= TRICKY;
+    }
+    return found;
+}
+
 bool ss_where_is_tricky(const char *path)
 {
-    for (; *path; path += *path == '/') {
-        size_t part = strcspn(path, "/");
-        if (part == 2 && path[0] == '.' && path[1] == '.')
-            return true;
-        if (path[part] == '/' && path[part + 1] == '\0')
-            return true;
-        if (path[part] == '\0' && part == 1 && path[0] == '.')
-            return true;
-        path += part;
-    }
-    return false;
+    return look_at(path) & TRICKY;
 }
 
 /* Appends a path's parts to an absolute one, leaving out "." and "". No part is "..". False when too long. */
@@ -83,9 +102,10 @@ bool ss_where_by_text(int dirfd, const char *path, char canonical[PATH_MAX])
     char absolute[PATH_MAX];
 
     int saved = errno;
-    if (ss_where_is_tricky(path))
+    int found = look_at(path);
+    if (found & TRICKY)
         return ss_where_resolved(dirfd, path, false, canonical) > 0;
-    if (path[0] == '/' && !strstr(path, "/./") && !strstr(path, "//"))
+    if (path[0] == '/' && !(found & LOOSE))
         return ss_roots_cover(path, canonical);
     bool covered = base_of(dirfd, path, absolute) && append(absolute, path) && ss_roots_cover(absolute, canonical);
     errno = saved;
