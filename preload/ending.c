@@ -167,24 +167,46 @@ static void end_all(int status)
     ss_ending_look();
 }
 
+/* Inside: a signal handler ends the process; what it interrupted stays unpublished. */
+static bool may_end(void)
+{
+    return ss_active && !ss_inside() && ss_drafts_any() && ss_self_may_remember();
+}
+
 void ss_ending_exit(int status)
 {
-    if (!ss_active || ss_inside() || !ss_drafts_any() || !ss_self_may_remember())
-        return; /* inside: a signal handler ends the process; what it interrupted stays unpublished */
+    if (!may_end())
+        return;
     SS_INSIDE;
     ending = true;
-    ss_streams_flush();
     end_all(status);
 }
 
-/* The last of all exit handlers (self.c). */
+/* The last of all exit handlers (self.c). The C library flushes streams after it; without exit() nobody does: a child's
+ * copy of a buffer is not the child's to write. */
 static void at_exit(int status, void *nothing)
 {
     (void)nothing;
+    if (may_end()) {
+        SS_INSIDE;
+        ss_streams_flush();
+    }
     ss_ending_exit(status & 0xff);
+}
+
+static int quick_status; /* of the one call of quick_exit that there can be */
+
+void ss_ending_quickly(int status)
+{
+    quick_status = status;
+}
+
+static void at_quick_exit_end(void)
+{
+    ss_ending_exit(quick_status);
 }
 
 int ss_ending_init(void)
 {
-    return on_exit(at_exit, NULL) == 0 ? 0 : -ENOMEM;
+    return on_exit(at_exit, NULL) == 0 && at_quick_exit(at_quick_exit_end) == 0 ? 0 : -ENOMEM;
 }

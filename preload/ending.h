@@ -29,4 +29,7 @@ void ss_ending_of_child(int status);
 /* The process ends now, with that status, by _exit. */
 void ss_ending_exit(int status);
 
+/* quick_exit was called with that status. */
+void ss_ending_quickly(int status);
+
 #endif

@@ -17,7 +17,7 @@
 
 static int mode_at(int dirfd, const char *path, mode_t mode, int flags)
 {
-    SS_AUTO_CLOSE int fd = ss_view_open(dirfd, path, O_PATH);
+    SS_AUTO_VIEW_FD int fd = ss_view_open(dirfd, path, O_PATH);
 
     if (fd == SS_VIEW_PLAIN)
         return ss_real()->fchmodat(dirfd, path, mode, flags);
@@ -38,7 +38,7 @@ SS_EXPORT int fchmodat(int dirfd, const char *path, mode_t mode, int flags)
 
 static int owner_at(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
 {
-    SS_AUTO_CLOSE int fd = ss_view_open(dirfd, path, O_PATH);
+    SS_AUTO_VIEW_FD int fd = ss_view_open(dirfd, path, O_PATH);
 
     if (fd == SS_VIEW_PLAIN)
         return ss_real()->fchownat(dirfd, path, uid, gid, flags);
@@ -62,7 +62,7 @@ SS_EXPORT int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int fl
 
 static int times_at(int dirfd, const char *path, const struct timespec *times, int flags)
 {
-    SS_AUTO_CLOSE int fd = ss_view_open(dirfd, path, O_PATH);
+    SS_AUTO_VIEW_FD int fd = ss_view_open(dirfd, path, O_PATH);
 
     if (fd == SS_VIEW_PLAIN)
         return ss_real()->utimensat(dirfd, path, times, flags);
@@ -118,7 +118,7 @@ SS_EXPORT int utime(const char *path, const struct utimbuf *times)
 static int status_of(const char *path, struct stat *st)
 {
     int saved = errno;
-    int r = stat(path, st); /* the hook */
+    int r = SS_HOOK(stat(path, st));
 
     errno = saved;
     return r;
@@ -137,7 +137,7 @@ static int cut(const char *path, off_t length)
     if (fd < 0)
         return -1;
     int r = ftruncate(fd, length) < 0 ? -errno : 0;
-    int closed = close(fd) < 0 ? -errno : 0; /* the hook */
+    int closed = SS_HOOK(close(fd)) < 0 ? -errno : 0;
     if (r == 0)
         r = closed;
     if (r < 0)

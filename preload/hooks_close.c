@@ -75,7 +75,7 @@ SS_EXPORT void closefrom(int first)
     if (!ss_active || ss_inside() || !ss_self_may_remember() || ss_fd_next(first < 0 ? 0 : (unsigned)first, ~0U) < 0)
         ss_real()->closefrom(first);
     else
-        close_range(first < 0 ? 0 : (unsigned)first, ~0U, 0);
+        SS_HOOK(close_range(first < 0 ? 0 : (unsigned)first, ~0U, 0));
 }
 
 /* A mapping may outlive its descriptor: its end is a close. */

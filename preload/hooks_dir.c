@@ -1,4 +1,5 @@
 /* Listings: no hidden names, and the family's drafts under their public ones. */
+/* A dirent has 64-bit members on every machine that the library runs on: the two names are one function. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -44,21 +45,25 @@ static struct dirent *show(DIR *directory, const struct dirent *entry)
     return &shown;
 }
 
+/* What a listing shows for an entry; NULL for nothing. */
+static struct dirent *seen_as(DIR *directory, struct dirent *entry)
+{
+    if (entry->d_name[0] != '.' || !ss_active || ss_inside() || !ss_draft_reserved(entry->d_name))
+        return entry;
+    SS_INSIDE;
+    int saved = errno;
+    struct dirent *instead = is_protected(directory) ? show(directory, entry) : entry;
+    errno = saved;
+    return instead;
+}
+
 static struct dirent *next_entry(DIR *directory)
 {
-    struct dirent *entry;
+    struct dirent *entry, *instead = NULL;
 
-    while ((entry = ss_real()->readdir(directory))) {
-        if (entry->d_name[0] != '.' || !ss_active || ss_inside() || !ss_draft_reserved(entry->d_name))
-            return entry;
-        SS_INSIDE;
-        int saved = errno;
-        struct dirent *instead = is_protected(directory) ? show(directory, entry) : entry;
-        errno = saved;
-        if (instead)
-            return instead;
-    }
-    return NULL;
+    while (!instead && (entry = ss_real()->readdir(directory)))
+        instead = seen_as(directory, entry);
+    return instead;
 }
 
 SS_EXPORT struct dirent *readdir(DIR *directory)
@@ -69,4 +74,28 @@ SS_EXPORT struct dirent *readdir(DIR *directory)
 SS_EXPORT struct dirent64 *readdir64(DIR *directory)
 {
     return (struct dirent64 *)(void *)next_entry(directory);
+}
+
+static int next_entry_into(DIR *directory, struct dirent *buf, struct dirent **result)
+{
+    for (;;) {
+        int r = ss_real()->readdir_r(directory, buf, result);
+        if (r != 0 || !*result)
+            return r;
+        const struct dirent *instead = seen_as(directory, buf);
+        if (instead && instead != buf)
+            memcpy(buf, instead, sizeof *instead);
+        if (instead)
+            return 0;
+    }
+}
+
+SS_EXPORT int readdir_r(DIR *directory, struct dirent *buf, struct dirent **result)
+{
+    return next_entry_into(directory, buf, result);
+}
+
+SS_EXPORT int readdir64_r(DIR *directory, struct dirent64 *buf, struct dirent64 **result)
+{
+    return next_entry_into(directory, (struct dirent *)(void *)buf, (struct dirent **)(void *)result);
 }

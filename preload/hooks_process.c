@@ -19,7 +19,15 @@ SS_EXPORT void _exit(int status)
 
 SS_EXPORT void _Exit(int status)
 {
-    _exit(status);
+    SS_HOOK(_exit(status));
+}
+
+/* Its handlers run between here and the end: ours, registered first, is the last of them. */
+SS_EXPORT void quick_exit(int status)
+{
+    ss_ending_quickly(status & 0xff);
+    ss_real()->quick_exit(status);
+    __builtin_unreachable();
 }
 
 /* A child that we waited for, and that has ended. */
@@ -59,17 +67,17 @@ SS_EXPORT pid_t waitpid(pid_t pid, int *status, int options)
 SS_EXPORT pid_t __waitpid(pid_t pid, int *status, int options);
 SS_EXPORT pid_t __waitpid(pid_t pid, int *status, int options)
 {
-    return waitpid(pid, status, options);
+    return SS_HOOK(waitpid(pid, status, options));
 }
 
 SS_EXPORT pid_t wait(int *status)
 {
-    return waitpid(-1, status, 0);
+    return SS_HOOK(waitpid(-1, status, 0));
 }
 
 SS_EXPORT pid_t wait3(int *status, int options, struct rusage *usage)
 {
-    return wait4(-1, status, options, usage);
+    return SS_HOOK(wait4(-1, status, options, usage));
 }
 
 SS_EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)

@@ -54,12 +54,24 @@ SS_EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int fla
 }
 
 /* Whoever gets it may write; see judge.h. */
+static void note_sent(const struct msghdr *message)
+{
+    if (!message || message->msg_controllen == 0 || !ss_drafts_any() || !may_look())
+        return;
+    SS_INSIDE;
+    struct msghdr copy = *message;
+    for_each_descriptor(&copy, ss_drafts_send);
+}
+
 SS_EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    if (message && message->msg_controllen > 0 && ss_drafts_any() && may_look()) {
-        SS_INSIDE;
-        struct msghdr copy = *message;
-        for_each_descriptor(&copy, ss_drafts_send);
-    }
+    note_sent(message);
     return ss_real()->sendmsg(fd, message, flags);
+}
+
+SS_EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    for (unsigned i = 0; messages && i < count; i++)
+        note_sent(&messages[i].msg_hdr);
+    return ss_real()->sendmmsg(fd, messages, count, flags);
 }

@@ -79,7 +79,7 @@ static FILE *open_stream(const char *path, const char *mode)
     int error = errno;
     if (stream)
         adopt_stream(stream, fd);
-    close(fd); /* the hook */
+    SS_HOOK(close(fd));
     errno = error;
     return stream;
 }
@@ -145,7 +145,7 @@ static FILE *reopen_protected(const char *path, const char *mode, FILE *stream)
     error = errno;
     if (made)
         adopt_stream(made, fd);
-    close(fd);
+    SS_HOOK(close(fd));
     errno = error;
     return made;
 }
@@ -222,7 +222,7 @@ static int make_temporary(char *template, int suffix, int flags)
             return -1;
         for (size_t j = 0; j < sizeof random; j++)
             place[j] = letters[random[j] % (sizeof letters - 1)];
-        int fd = open(template, (flags & ~O_ACCMODE) | O_RDWR | O_CREAT | O_EXCL, 0600);
+        int fd = SS_HOOK(open(template, (flags & ~O_ACCMODE) | O_RDWR | O_CREAT | O_EXCL, 0600));
         if (fd >= 0 || errno != EEXIST)
             return fd;
     }

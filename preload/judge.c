@@ -20,6 +20,12 @@
 #define OTHERS_MS 100
 
 _Atomic bool ss_judge_any_left;
+static bool needs_mark; /* set before there is a draft */
+
+void ss_judge_need_mark(void)
+{
+    needs_mark = true;
+}
 
 /* A child that was forked meanwhile without a word has the descriptor, too: so lease and lock are taken off, not only
  * closed. */
@@ -281,6 +287,8 @@ static int judge(struct ss_held *held, int fd)
         ss_draft_hold(held->witness); /* live, though nobody has it open for writing */
         return 0;
     }
+    if (needs_mark && st.st_size > 0 && probe.completion != SS_COMPLETION_DONE)
+        return keep(held, fd, SS_WRITES_UNSEEN, "", -EINVAL);
     r = ss_draft_probe_space(held->dir, fd);
     if (r == -ENOSPC || r == -EDQUOT)
         return keep_errno(held, fd, SS_WRITE_FAILED, "there is no space left, and whether a write failed was not seen",

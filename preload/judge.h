@@ -7,6 +7,10 @@
 /* May there be a draft that this process closed when others still had it open? */
 extern _Atomic bool ss_judge_any_left;
 
+/* SAVESEAL_FORMAT=libvirt: what has no mark of its own that it is complete is not published. Before there is a draft.
+ */
+void ss_judge_need_mark(void);
+
 /* A descriptor of the draft was closed, by a call that returned error (0 or -errno). If it was the last one for writing
  * of all processes, judges the draft and publishes it. Returns what close() has to say: 0 or -errno. */
 int ss_judge_closed(struct ss_held *held, int error);

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,8 @@
     X(realpath)                                                                                                        \
     X(closefrom)                                                                                                       \
     X(readdir)                                                                                                         \
+    X(readdir_r)                                                                                                       \
+    X(scandirat)                                                                                                       \
     X(setxattr)                                                                                                        \
     X(fsetxattr)                                                                                                       \
     X(fremovexattr)                                                                                                    \
@@ -58,19 +61,31 @@
     X(llistxattr)                                                                                                      \
     X(lremovexattr)                                                                                                    \
     X(sendmsg)                                                                                                         \
+    X(sendmmsg)                                                                                                        \
     X(recvmsg)                                                                                                         \
     X(recvmmsg)                                                                                                        \
     X(waitpid)                                                                                                         \
     X(wait4)                                                                                                           \
     X(waitid)                                                                                                          \
     X(syscall)                                                                                                         \
-    X(_exit)
+    X(_exit)                                                                                                           \
+    X(quick_exit)                                                                                                      \
+    X(execve)                                                                                                          \
+    X(execvpe)                                                                                                         \
+    X(fexecve)                                                                                                         \
+    X(posix_spawn)                                                                                                     \
+    X(posix_spawnp)                                                                                                    \
+    X(posix_spawn_file_actions_addopen)                                                                                \
+    X(posix_spawn_file_actions_destroy)
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* programs may call what nobody should */
 struct ss_real {
 #define SS_REAL_MEMBER(name) __typeof__ (&(name))(name);
     SS_REAL_FUNCTIONS(SS_REAL_MEMBER)
 #undef SS_REAL_MEMBER
 };
+#pragma GCC diagnostic pop
 
 /* Looked up at the first call, from whatever thread: the same values are stored again at worst. */
 const struct ss_real *ss_real(void);

@@ -14,6 +14,7 @@
 #include "drafts.h"
 #include "ending.h"
 #include "inside.h"
+#include "judge.h"
 #include "real.h"
 #include "roots.h"
 #include "core/proc.h"
@@ -45,10 +46,10 @@ static const char *get(char **environment, const char *name)
     return NULL;
 }
 
-static bool is_set(char **environment, const char *name)
+static bool has_value(char **environment, const char *name, const char *wanted)
 {
     const char *value = get(environment, name);
-    return value && strcmp(value, "1") == 0;
+    return value && strcmp(value, wanted) == 0;
 }
 
 __attribute__((format(printf, 1, 0))) static void say(const char *format, va_list arguments)
@@ -138,17 +139,20 @@ int ss_self_hide_fd(int fd)
 /* The table is whole and unlocked in the child: whoever held the lock in another thread has let it go. */
 static void before_fork(void)
 {
+    SS_INSIDE;
     ss_drafts_lock();
     ss_drafts_before_fork();
 }
 
 static void after_fork(void)
 {
+    SS_INSIDE;
     ss_drafts_unlock();
 }
 
 static void in_child(void)
 {
+    SS_INSIDE;
     identity->pid = getpid();
     ss_drafts_in_child();
     after_fork();
@@ -179,7 +183,7 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
     SS_INSIDE;
     if (!dirs || !dirs[0])
         return;
-    reports = is_set(environment, "SAVESEAL_REPORT");
+    reports = has_value(environment, "SAVESEAL_REPORT", "1");
     int r = ss_roots_init(dirs, why, sizeof why);
     if (r > 0) { /* so many are to be protected here */
         r = set_up();
@@ -190,14 +194,15 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
     }
     if (r < 0) {
         ss_self_complain("%s", why);
-        if (is_set(environment, "SAVESEAL_PERMISSIVE"))
+        if (has_value(environment, "SAVESEAL_PERMISSIVE", "1"))
             return;
         ss_self_complain("not started unprotected; SAVESEAL_PERMISSIVE=1 would");
         ss_real()->_exit(STATUS_REFUSED);
     }
-    const char *commit = get(environment, "SAVESEAL_COMMIT");
-    if (commit && strcmp(commit, "exit") == 0)
+    if (has_value(environment, "SAVESEAL_COMMIT", "exit"))
         ss_drafts_commit_at_exit();
+    if (has_value(environment, "SAVESEAL_FORMAT", "libvirt"))
+        ss_judge_need_mark();
     ss_active = true;
     ss_drafts_inherit();
 }

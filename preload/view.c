@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "inside.h"
+#include "real.h"
 #include "self.h"
 #include "where.h"
 
@@ -58,4 +59,13 @@ int ss_view_open(int dirfd, const char *path, int flags)
         return SS_VIEW_PLAIN;
     int fd = openat(view.dir, view.path, flags | O_NOFOLLOW | O_CLOEXEC);
     return fd < 0 ? SS_VIEW_FAILED : fd;
+}
+
+void ss_view_close(int *fd)
+{
+    int saved = errno;
+
+    if (*fd >= 0)
+        ss_real()->close(*fd);
+    errno = saved;
 }

@@ -26,6 +26,9 @@ bool ss_view_is_plain(const char *path);
 #define SS_VIEW_FAILED (-2)
 int ss_view_open(int dirfd, const char *path, int flags);
 
+void ss_view_close(int *fd);
+
+#define SS_AUTO_VIEW_FD __attribute__((cleanup(ss_view_close)))
 #define SS_AUTO_VIEW __attribute__((cleanup(ss_view_end)))
 
 #endif

@@ -135,6 +135,30 @@ with open(sys.argv[1], "w") as file:
     check "--commit exit: closed, then exit(0): published" grep -qx whole "$mnt/e"
 }
 
+only_libvirt() {
+    check "--format: a wrong one" ends_with 2 "*--format is any or libvirt*" "$tool" run --dir "$mnt" --format qcow2 true
+    check "--format libvirt: something else: close() fails" ends_with 1 "*Invalid argument*" \
+        "$tool" run --dir "$mnt" --format libvirt -- cp "$tool" "$mnt/f"
+    equal "and it is kept" "$(entry "$mnt" f)" "draft interrupted writes-unseen"
+    check "--format libvirt: an image of libvirt" \
+        "$tool" run --dir "$mnt" --format libvirt -- "$writer" "$mnt/g" create save:4K at:92 write:50K close
+    equal "is published" "$(entry "$mnt" g)" "image sealed intact"
+}
+
+# What would be unprotected is told.
+reported() {
+    "$tool" run --dir "$mnt" --report -- "$python" -c 'import ctypes, os
+os.spawnve(os.P_WAIT, "/bin/true", ["true"], {})
+os.posix_spawn("/bin/true", ["true"], {"LD_PRELOAD": os.environ["LD_PRELOAD"]})
+os.spawnve(os.P_WAIT, "/bin/true", ["true"], os.environ)
+ctypes.CDLL(None).syscall(425, 1, 0) # io_uring_setup' 2>"$said"
+    equal "--report: what is started without protection, and io_uring" "$(<"$said")" \
+        "saveseal: /bin/true: started without the library (LD_PRELOAD): what it opens and saves is not protected
+saveseal: /bin/true: started without SAVESEAL_DIRS: what it opens and saves is not protected
+saveseal: io_uring: what is opened or closed through it is not protected"
+    equal "and without it nothing is said" "$(under env -i true 2>&1)" ""
+}
+
 # --- who must not notice ---
 
 unnoticed() {
@@ -185,7 +209,7 @@ print(*sorted(sizes))' "$mnt/n" $! >"$said" &
 }
 
 hard_programs() {
-    local what
+    local what looker
     for what in forks locks handler; do
         check "$what: ends well" under timeout 60 "$TEST_BIN_DIR/savers" "$what" "$mnt/$what"
         check "$what: and the image is whole" "$SAVESEAL" verify "$mnt/$what"
@@ -199,10 +223,25 @@ hard_programs() {
         under timeout 60 "$TEST_BIN_DIR/savers" heir "$mnt/heir"
     check "killed after it published: ends well" under timeout 60 "$TEST_BIN_DIR/savers" killed "$mnt/killed"
     check "and the image is whole" "$SAVESEAL" verify "$mnt/killed"
+    check "a child has a copy of a buffer, and ends by _exit: ends well" under timeout 60 "$TEST_BIN_DIR/savers" buffer "$mnt/buffer"
+    equal "and what was in it is in the image once" "$(<"$mnt/buffer")" once
+    check "quick_exit(0): ends well" under timeout 60 "$TEST_BIN_DIR/savers" quick "$mnt/quick"
+    check "and the image is whole" "$SAVESEAL" verify "$mnt/quick"
+    check "quick_exit(3)" ends_with 3 "" under timeout 60 "$TEST_BIN_DIR/savers" quick-failure "$mnt/quick3"
+    equal "and nothing is published" "$(entry "$mnt" quick3)" "draft interrupted writer-exited writer exited with status 3"
+    check "a file that posix_spawn opens: ends well" under timeout 60 "$TEST_BIN_DIR/savers" spawn "$mnt/spawn"
+    equal "and is published" "$(entry "$mnt" spawn): $(<"$mnt/spawn")" "image sealed intact: spawned"
+    # somebody else's draft is there while it lists
+    "$tool" run --dir "$mnt" -- bash -c 'exec >"$0"; echo >&2; sleep 60' "$mnt/others" 2>"$said" &
+    looker=$!
+    check "another draft is there" wait_until 10 [ -s "$said" ]
+    check "scandir and readdir_r list its own draft, and no hidden name" under timeout 60 "$TEST_BIN_DIR/savers" list "$mnt/list"
+    kill "$looker"
+    wait "$looker" 2>/dev/null
     equal "and has no record of a draft" "$(getfattr -n user.saveseal.draft --only-values "$mnt/killed" 2>/dev/null)" ""
 }
 
-for part in never_cut hard_programs refused started versions kills together commit_at_exit unnoticed; do
+for part in never_cut hard_programs refused started versions kills together commit_at_exit only_libvirt reported unnoticed; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done

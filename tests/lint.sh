@@ -11,7 +11,7 @@ report() { # TEXT STATUS
         failed=1
     fi
 }
-mapfile -t c_files < <(find core fuse tools tests -name '*.[ch]' | sort)
+mapfile -t c_files < <(find core fuse preload tools tests -name '*.[ch]' | sort)
 mapfile -t shell_files < <(grep -rlIE --exclude-dir=corpus '^#!/bin/(ba)?sh|^# shellcheck shell=' scripts tests .ci | sort)
 mapfile -t python_files < <(find scripts tests -name '*.py' | sort)
 
@@ -32,6 +32,11 @@ report "arrows run one way" "$([ -z "$arrows" ]; echo $?)"
 openssl=$(grep -lE '#include <openssl/' "${c_files[@]}" | grep -v '^core/crypto.h$')
 [ -z "$openssl" ] || echo "$openssl"
 report "only core/crypto.h includes OpenSSL" "$([ -z "$openssl" ]; echo $?)"
+
+exported() { nm -D --defined-only "$build/preload/libsaveseal-preload.so" | awk '{ print $3 }' | sort; }
+differences=$(diff <(tr ' ' '\n' <preload/hooks.txt | sort) <(exported))
+[ -z "$differences" ] || echo "$differences"
+report "the preload library exports the hooks of preload/hooks.txt, and nothing else" "$([ -z "$differences" ]; echo $?)"
 
 loud=$(grep -nE '\b(printf|puts|perror|exit|abort|err|errx)\(' core/*.c | grep -vE 'snprintf|_exit')
 [ -z "$loud" ] || echo "$loud"

@@ -23,8 +23,11 @@ static const char help[] = "Starts COMMAND with libsaveseal-preload.so: what it,
                            "  --dir DIR     a directory to protect, with all below it; may be repeated\n"
                            "  --commit exit a save is sealed when its process has exited with status 0, not\n"
                            "                when it is closed: for programs that close what they failed to save\n"
+                           "  --format libvirt  only save images of libvirt are sealed, which say in their own header\n"
+                           "                that they are complete (default: any)\n"
                            "  --permissive  where the library can not protect, go on without\n"
-                           "  --report      programs say on their standard error what became of each save\n"
+                           "  --report      programs say on their standard error what became of each save, and what\n"
+                           "                they start without protection\n"
                            "  -h, --help    this text\n"
                            "\n"
                            "Exit status: that of COMMAND; 2 the request was wrong; 126 COMMAND can not be\n"
@@ -70,7 +73,7 @@ static bool add_dir(char **dirs, const char *name, enum ss_class *result)
 }
 
 struct how {
-    bool at_exit, permissive, reports;
+    bool at_exit, needs_mark, permissive, reports;
 };
 
 static void set(const char *name, const char *value)
@@ -89,6 +92,8 @@ static void set_environment(const char *dirs, const char *library, const struct 
     set("SAVESEAL_DIRS", dirs);
     if (how->at_exit)
         set("SAVESEAL_COMMIT", "exit");
+    if (how->needs_mark)
+        set("SAVESEAL_FORMAT", "libvirt");
     if (how->permissive)
         set("SAVESEAL_PERMISSIVE", "1");
     if (how->reports)
@@ -123,10 +128,13 @@ static enum ss_class start(char **command, const char *dirs, const struct how *h
 
 static enum ss_class run(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"dir", required_argument, NULL, 'd'},  {"commit", required_argument, NULL, 'c'},
-        {"permissive", no_argument, NULL, 'p'}, {"report", no_argument, NULL, 'r'},
-        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
+                                            {"commit", required_argument, NULL, 'c'},
+                                            {"format", required_argument, NULL, 'f'},
+                                            {"permissive", no_argument, NULL, 'p'},
+                                            {"report", no_argument, NULL, 'r'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     SS_AUTO_FREE char *dirs = NULL;
     struct how how = {0};
     enum ss_class result;
@@ -144,6 +152,9 @@ static enum ss_class run(int argc, char **argv)
             return result;
         if (c == 'c' && strcmp(optarg, "exit") != 0 && strcmp(optarg, "close") != 0)
             return command_usage(&command_run, "--commit is close or exit");
+        if (c == 'f' && strcmp(optarg, "any") != 0 && strcmp(optarg, "libvirt") != 0)
+            return command_usage(&command_run, "--format is any or libvirt");
+        how.needs_mark = c == 'f' ? strcmp(optarg, "libvirt") == 0 : how.needs_mark;
         how.at_exit = c == 'c' ? strcmp(optarg, "exit") == 0 : how.at_exit;
         how.permissive |= c == 'p';
         how.reports |= c == 'r';
@@ -155,6 +166,8 @@ static enum ss_class run(int argc, char **argv)
     return start(argv + optind, dirs, &how);
 }
 
-const struct command command_run = {"run",
-                                    "--dir DIR... [--commit exit] [--permissive] [--report] [--] COMMAND [ARGUMENT...]",
-                                    "start a program whose saves are protected", help, run};
+const struct command command_run = {
+    "run",
+    "--dir DIR... [--commit exit] [--format libvirt] [--permissive] [--report] [--] COMMAND "
+    "[ARGUMENT...]",
+    "start a program whose saves are protected", help, run};

@@ -7,7 +7,7 @@ mnt=$back
 mkdir -p "$work/run/tools" "$work/run/preload" # where any user can reach them
 chmod 755 "$work" "$work"/run{,/*}
 cp "$SAVESEAL" "$work/run/tools/"
-cp "$(dirname "$SAVESEAL")/../preload/libsaveseal-preload.so" "$work/run/preload/"
+cp "${PRELOAD_LIBRARY:-$(dirname "$SAVESEAL")/../preload/libsaveseal-preload.so}" "$work/run/preload/libsaveseal-preload.so"
 under() { "$work/run/tools/saveseal" run --dir "$mnt" -- "$@"; }
 start_daemon() { :; }
 stop_daemon() { :; }

@@ -1,8 +1,11 @@
 /* savers WHAT FILE: programs that save in ways that are hard for whoever stands between them and the kernel. Each ends
  * with 0 within seconds, or never. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +73,16 @@ static void in_threads(void *(*first)(void *), void *(*second)(void *))
         pthread_join(threads[i], NULL);
 }
 
+static void save_in_threads(void)
+{
+    in_threads(save_often, save_often);
+}
+
+static void save_beside_forks(void)
+{
+    in_threads(save_often, fork_often);
+}
+
 static void *read_for_ever(void *context)
 {
     char line[80];
@@ -119,7 +132,7 @@ static void with_a_forking_handler(void)
     signal(SIGALRM, fork_in_handler);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     setitimer(ITIMER_REAL, &often, NULL);
-    for (int i = 0; i < 200 * ROUNDS; i++)
+    for (int i = 0; i < 60 * ROUNDS; i++)
         close(dup(fd));
     setitimer(ITIMER_REAL, &never, NULL);
     must(write(fd, block, sizeof block) == sizeof block && close(fd) == 0, "close");
@@ -160,27 +173,114 @@ static void kill_after_publishing(void)
     waitpid(pid, NULL, 0);
 }
 
+/* A child has a copy of what its parent has not written yet, and ends without a word: it is in the file once. */
+static void fork_with_a_full_buffer(void)
+{
+    int status;
+
+    FILE *file = fopen(path, "w");
+    must(file && fputs("once", file) >= 0, "fopen");
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    must(waitpid(pid, &status, 0) == pid && status == 0, "a child");
+    must(fclose(file) == 0, "fclose");
+}
+
+static void end_quickly(void)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+    must(write(fd, block, sizeof block) == sizeof block, "write");
+    quick_exit(0);
+}
+
+static void fail_quickly(void)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+    must(write(fd, block, sizeof block) == sizeof block, "write");
+    quick_exit(3);
+}
+
+/* The file is opened by the C library, between fork and exec. */
+static void spawn(void)
+{
+    posix_spawn_file_actions_t actions;
+    char *const arguments[] = {(char *)"sh", (char *)"-c", (char *)"echo spawned", NULL};
+    int status;
+    pid_t pid;
+
+    posix_spawn_file_actions_init(&actions);
+    must(posix_spawn_file_actions_addopen(&actions, 1, path, O_WRONLY | O_CREAT | O_TRUNC, 0600) == 0, "addopen");
+    must(posix_spawnp(&pid, "sh", &actions, NULL, arguments, environ) == 0, "posix_spawnp");
+    posix_spawn_file_actions_destroy(&actions);
+    must(waitpid(pid, &status, 0) == pid && status == 0, "a child");
+}
+
+static bool is_foreign(const struct dirent *entry)
+{
+    return strncmp(entry->d_name, ".saveseal.", 10) == 0;
+}
+
+static int is_wanted(const struct dirent *entry)
+{
+    must(!is_foreign(entry), "scandir finds hidden names");
+    return strcmp(entry->d_name, strrchr(path, '/') + 1) == 0;
+}
+
+/* Its own draft is listed under its public name, and nobody's under its hidden one. */
+static void list(void)
+{
+    char dir[4096];
+    struct dirent **found, entry, *next;
+    int times = 0;
+
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(path, '/') - path), path);
+    must(scandir(dir, &found, is_wanted, alphasort) == 1, "scandir");
+    free(found[0]);
+    free(found);
+    DIR *directory = opendir(dir);
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    while (readdir_r(directory, &entry, &next) == 0 && next) {
+        must(!is_foreign(&entry), "readdir_r finds hidden names");
+        times += strcmp(entry.d_name, strrchr(path, '/') + 1) == 0;
+    }
+    must(times == 1, "readdir_r");
+    closedir(directory);
+    must(write(fd, block, sizeof block) == sizeof block && close(fd) == 0, "close");
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} programs[] = {
+    {"threads", save_in_threads},
+    {"forks", save_beside_forks},
+    {"reading", end_while_reading},
+    {"locks", lock_itself},
+    {"handler", with_a_forking_handler},
+    {"heir", fail_beside_an_heir},
+    {"killed", kill_after_publishing},
+    {"buffer", fork_with_a_full_buffer},
+    {"quick", end_quickly},
+    {"quick-failure", fail_quickly},
+    {"spawn", spawn},
+    {"list", list},
+};
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 2 ? argv[1] : "";
 
     path = argc > 2 ? argv[2] : "";
     memset(block, 'x', sizeof block);
-    if (strcmp(what, "threads") == 0)
-        in_threads(save_often, save_often);
-    else if (strcmp(what, "forks") == 0)
-        in_threads(save_often, fork_often);
-    else if (strcmp(what, "reading") == 0)
-        end_while_reading();
-    else if (strcmp(what, "locks") == 0)
-        lock_itself();
-    else if (strcmp(what, "handler") == 0)
-        with_a_forking_handler();
-    else if (strcmp(what, "heir") == 0)
-        fail_beside_an_heir();
-    else if (strcmp(what, "killed") == 0)
-        kill_after_publishing();
-    else
-        return 2;
-    return 0;
+    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
+        if (strcmp(what, programs[i].name) == 0) {
+            programs[i].run();
+            return 0;
+        }
+    }
+    return 2;
 }

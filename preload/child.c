@@ -1,0 +1,35 @@
+#include "child.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "inside.h"
+#include "self.h"
+
+#define LIBRARY "libsaveseal-preload.so"
+
+static const char *value_of(char *const environment[], const char *name)
+{
+    size_t len = strlen(name);
+
+    for (; environment && *environment; environment++)
+        if (strncmp(*environment, name, len) == 0 && (*environment)[len] == '=')
+            return *environment + len + 1;
+    return "";
+}
+
+void ss_child_starts(const char *program, char *const environment[])
+{
+    int saved = errno;
+
+    if (!ss_active || ss_inside() || !program)
+        return;
+    SS_INSIDE;
+    if (!strstr(value_of(environment, "LD_PRELOAD"), LIBRARY))
+        ss_self_report("%s: started without the library (LD_PRELOAD): what it opens and saves is not protected",
+                       program);
+    else if (!*value_of(environment, "SAVESEAL_DIRS"))
+        ss_self_report("%s: started without SAVESEAL_DIRS: what it opens and saves is not protected", program);
+    errno = saved;
+}

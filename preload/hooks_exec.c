@@ -1,0 +1,82 @@
+/* The exec family. What a program was given, and what its record says of it, stays as it is: see drafts.h for what the
+ * next program finds. Only that it starts without the library is told. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "inside.h"
+#include "real.h"
+
+SS_EXPORT int execve(const char *path, char *const arguments[], char *const environment[])
+{
+    ss_child_starts(path, environment);
+    return ss_real()->execve(path, arguments, environment);
+}
+
+SS_EXPORT int execv(const char *path, char *const arguments[])
+{
+    return SS_HOOK(execve(path, arguments, environ));
+}
+
+SS_EXPORT int execvpe(const char *file, char *const arguments[], char *const environment[])
+{
+    ss_child_starts(file, environment);
+    return ss_real()->execvpe(file, arguments, environment);
+}
+
+SS_EXPORT int execvp(const char *file, char *const arguments[])
+{
+    return SS_HOOK(execvpe(file, arguments, environ));
+}
+
+SS_EXPORT int fexecve(int fd, char *const arguments[], char *const environment[])
+{
+    ss_child_starts("fexecve", environment);
+    return ss_real()->fexecve(fd, arguments, environment);
+}
+
+SS_EXPORT int execveat(int dirfd, const char *path, char *const arguments[], char *const environment[], int flags)
+{
+    ss_child_starts(path, environment);
+    return (int)ss_real()->syscall(SYS_execveat, dirfd, path, arguments, environment, flags); /* glibc 2.34 has it */
+}
+
+/* Arguments that stand one by one, up to a NULL, are counted and then put in a row. */
+static size_t count(va_list arguments)
+{
+    size_t n = 1; /* the first is named */
+
+    while (va_arg(arguments, char *))
+        n++;
+    return n;
+}
+
+static void collect(char **row, const char *first, va_list arguments)
+{
+    *row++ = (char *)first;
+    do
+        *row = va_arg(arguments, char *);
+    while (*row++);
+}
+
+/* The row is on the stack: a child of vfork must not allocate. */
+#define LISTED(hook, execute, environment_of)                                                                          \
+    SS_EXPORT int hook(const char *path, const char *first, ...)                                                       \
+    {                                                                                                                  \
+        va_list arguments;                                                                                             \
+        va_start(arguments, first);                                                                                    \
+        size_t n = count(arguments);                                                                                   \
+        va_end(arguments);                                                                                             \
+        char **row = __builtin_alloca((n + 1) * sizeof *row);                                                          \
+        va_start(arguments, first);                                                                                    \
+        collect(row, first, arguments);                                                                                \
+        char *const *environment = environment_of;                                                                     \
+        va_end(arguments);                                                                                             \
+        return SS_HOOK(execute(path, row, environment));                                                               \
+    }
+
+LISTED(execl, execve, environ)
+LISTED(execlp, execvpe, environ)
+LISTED(execle, execve, va_arg(arguments, char *const *))
