@@ -1,23 +1,19 @@
 /* The functions of OpenSSL's libcrypto that digests are made with. There are two modules of this interface:
  * core/crypto.c is linked against it; preload/crypto.c loads it when the first digest is made, for processes that must
- * not have it before. */
+ * not have it before.
+ *
+ * The low-level functions, which OpenSSL would rather not have used: they need no initialisation, so they work in a
+ * process whose own use of libcrypto ended with OPENSSL_cleanup, before the last files are closed. */
 #ifndef SAVESEAL_CORE_CRYPTO_H
 #define SAVESEAL_CORE_CRYPTO_H
 
-#include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 
 #define SS_CRYPTO_FUNCTIONS(X)                                                                                         \
-    X(OPENSSL_init_crypto)                                                                                             \
-    X(EVP_MD_fetch)                                                                                                    \
-    X(EVP_MD_free)                                                                                                     \
-    X(EVP_MD_CTX_new)                                                                                                  \
-    X(EVP_MD_CTX_free)                                                                                                 \
-    X(EVP_DigestInit_ex2)                                                                                              \
-    X(EVP_DigestUpdate)                                                                                                \
-    X(EVP_DigestFinal_ex)                                                                                              \
-    X(ERR_clear_error)
+    X(SHA256_Init)                                                                                                     \
+    X(SHA256_Update)                                                                                                   \
+    X(SHA256_Final)
 
 struct ss_crypto {
 #define SS_CRYPTO_MEMBER(name) __typeof__ (&(name))(name);

@@ -82,7 +82,7 @@ static int read_exactly(int fd, void *buf, size_t len, uint64_t at)
 
 int ss_digest_head(int fd, uint64_t len, struct ss_sha256 *digest)
 {
-    SS_AUTO_HASHER struct ss_hasher hasher = {0};
+    struct ss_hasher hasher;
     unsigned char buf[4 * BLOCK_SIZE]; /* headers are short */
     size_t chunk = sizeof buf;
 
@@ -92,9 +92,11 @@ int ss_digest_head(int fd, uint64_t len, struct ss_sha256 *digest)
             chunk = (size_t)(len - at);
         err = read_exactly(fd, buf, chunk, at);
         if (err == 0)
-            err = ss_hasher_add(&hasher, buf, chunk);
+            ss_hasher_add(&hasher, buf, chunk);
     }
-    return err < 0 ? err : ss_hasher_finish(&hasher, digest);
+    if (err == 0)
+        ss_hasher_finish(&hasher, digest);
+    return err;
 }
 
 /* ---- fs-verity: the run ----
@@ -157,12 +159,12 @@ static void drain(struct run *run)
 {
     while (run->error == 0 && run->drained < run->taken && run->ring[run->drained % RING_SIZE].done) {
         const struct slot *slot = &run->ring[run->drained++ % RING_SIZE];
-        if (!run->from.ahead)
-            run->error = slot->hole ? ss_digest_tree_add_hole(&run->tree, &run->hasher, slot->units)
-                                    : ss_digest_tree_add(&run->tree, &run->hasher, &slot->digest);
+        if (!run->from.ahead && slot->hole)
+            ss_digest_tree_add_hole(&run->tree, &run->hasher, slot->units);
+        else if (!run->from.ahead)
+            ss_digest_tree_add(&run->tree, &run->hasher, &slot->digest);
         run->done_units += slot->units;
-        if (run->error == 0)
-            run->error = report(run);
+        run->error = report(run);
     }
     pthread_cond_broadcast(&run->moved);
 }
@@ -241,18 +243,18 @@ static int hash_data(const struct source *from, struct ss_hasher *hasher, unsign
     if (from->how->drops)
         posix_fadvise(from->fd, (off_t)(unit * UNIT_SIZE), (off_t)len, POSIX_FADV_DONTNEED);
     memset(buf + len, 0, blocks * BLOCK_SIZE - len);
-    for (size_t i = 0; err == 0 && i < blocks; i++) {
+    for (size_t i = 0; i < blocks; i++) {
         const unsigned char *data = buf + i * BLOCK_SIZE;
         if (is_zero(data)) /* disk images are full of them */
             block[i] = ss_digest_of_hole[0];
         else
-            err = ss_hasher_digest(hasher, data, BLOCK_SIZE, &block[i]);
+            ss_hasher_digest(hasher, data, BLOCK_SIZE, &block[i]);
     }
     if (from->size <= BLOCK_SIZE)
         *digest = block[0];
-    else if (err == 0)
-        err = ss_hasher_digest(hasher, block, sizeof block, digest);
-    return err;
+    else
+        ss_hasher_digest(hasher, block, sizeof block, digest);
+    return 0;
 }
 
 static int hash_unit(const struct source *from, struct ss_hasher *hasher, unsigned char *buf, uint64_t unit,
@@ -279,7 +281,7 @@ static size_t unit_room(const struct source *from)
 static void *work(void *argument)
 {
     struct run *run = argument;
-    SS_AUTO_HASHER struct ss_hasher hasher = {0};
+    struct ss_hasher hasher;
     SS_AUTO_FREE unsigned char *buf = aligned_alloc(BLOCK_SIZE, unit_room(&run->from));
     struct ss_sha256 digest = {0};
     struct slot *slot;
@@ -332,12 +334,14 @@ static int run_tree(struct run *run, struct ss_sha256 *root)
     if (offset >= 0)
         lseek(run->from.fd, offset, SEEK_SET);
 
-    return run->error != 0 ? run->error : ss_digest_tree_root(&run->tree, &run->hasher, root);
+    if (run->error == 0 && !run->from.ahead)
+        ss_digest_tree_root(&run->tree, &run->hasher, root);
+    return run->error;
 }
 
 /* The digest of the fs-verity descriptor is the digest of the file. */
-static int hash_descriptor(struct ss_hasher *hasher, uint64_t size, const struct ss_sha256 *root,
-                           struct ss_sha256 *digest)
+static void hash_descriptor(struct ss_hasher *hasher, uint64_t size, const struct ss_sha256 *root,
+                            struct ss_sha256 *digest)
 {
     unsigned char descriptor[256] = {
         [0] = 1,  /* version */
@@ -348,7 +352,7 @@ static int hash_descriptor(struct ss_hasher *hasher, uint64_t size, const struct
     for (unsigned i = 0; i < 8; i++)
         descriptor[8 + i] = (unsigned char)(size >> (8 * i));
     memcpy(descriptor + 16, root->bytes, sizeof root->bytes);
-    return ss_hasher_digest(hasher, descriptor, sizeof descriptor, digest);
+    ss_hasher_digest(hasher, descriptor, sizeof descriptor, digest);
 }
 
 static struct run *new_run(const struct source *from)
@@ -368,14 +372,13 @@ static void free_run(struct run *run)
 {
     pthread_cond_destroy(&run->moved);
     pthread_mutex_destroy(&run->lock);
-    ss_hasher_close(&run->hasher);
     free(run);
 }
 
 /* One unit needs neither threads nor a tree. */
 static int digest_small(const struct source *from, struct ss_sha256 *digest)
 {
-    SS_AUTO_HASHER struct ss_hasher hasher = {0};
+    struct ss_hasher hasher;
     SS_AUTO_FREE unsigned char *buf = from->size > 0 ? aligned_alloc(BLOCK_SIZE, unit_room(from)) : NULL;
     struct ss_sha256 root = {0}; /* of an empty file */
 
@@ -386,7 +389,9 @@ static int digest_small(const struct source *from, struct ss_sha256 *digest)
         err = -ENOMEM;
     if (err == 0 && from->size > 0)
         err = hash_unit(from, &hasher, buf, 0, &root);
-    return err < 0 ? err : hash_descriptor(&hasher, from->size, &root, digest);
+    if (err == 0)
+        hash_descriptor(&hasher, from->size, &root, digest);
+    return err;
 }
 
 static int digest_large(const struct source *from, struct ss_sha256 *digest)
@@ -400,7 +405,7 @@ static int digest_large(const struct source *from, struct ss_sha256 *digest)
     if (err == 0)
         err = run_tree(run, &root);
     if (err == 0)
-        err = hash_descriptor(&run->hasher, from->size, &root, digest);
+        hash_descriptor(&run->hasher, from->size, &root, digest);
     free_run(run);
     return err;
 }

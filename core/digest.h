@@ -22,7 +22,7 @@ int ss_sha256_parse(const char *hex, struct ss_sha256 *digest);
 bool ss_sha256_equal(const struct ss_sha256 *a, const struct ss_sha256 *b);
 
 /* SHA-256 of the first len bytes of fd (pread, the file offset is not touched).
- * Returns 0, -ENODATA when the file is shorter, -ENOMEM, or the read's -errno. */
+ * Returns 0, -ENODATA when the file is shorter, -ENOSYS without libcrypto, or the read's -errno. */
 int ss_digest_head(int fd, uint64_t len, struct ss_sha256 *digest);
 
 #define SS_DIGEST_UNIT ((size_t)512 << 10) /* bytes: what of a file is digested in one piece */
@@ -48,8 +48,8 @@ struct ss_digest_run {
  * FS_IOC_MEASURE_VERITY and `fsverity digest` print for such a file. Above 512 KiB the calling thread has helpers,
  * with all signals blocked. At most 64 MiB of memory whatever the size. Reads with pread; holes are found with
  * SEEK_DATA and not read, which moves the file offset meanwhile (it is put back). run may be NULL. Returns 0, -ENODATA
- * when the file is shorter than size, -ENOMEM, -ECANCELED, the read's -errno, or progress's value. Source: Linux
- * Documentation/filesystems/fsverity.rst, "Merkle tree" and "fs-verity descriptor". */
+ * when the file is shorter than size, -ENOMEM, -ENOSYS without libcrypto, -ECANCELED, the read's -errno, or progress's
+ * value. Source: Linux Documentation/filesystems/fsverity.rst, "Merkle tree" and "fs-verity descriptor". */
 int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *run, struct ss_sha256 *digest);
 
 /* Digests what of the file is in the page cache into run's memo, which must not be NULL, and nothing more: for a later

@@ -26,10 +26,10 @@ const struct ss_sha256 ss_digest_of_hole[SS_TREE_LEVELS + 1] = {
       0x4a, 0x5e, 0x8e, 0xbd, 0x03, 0xd6, 0x7d, 0xa1, 0xa2, 0x7b, 0xf2, 0xa7, 0xd1, 0x4a, 0x21, 0x21}},
 };
 
-static int add(struct ss_digest_tree *tree, struct ss_hasher *hasher, unsigned level, const struct ss_sha256 *digest);
+static void add(struct ss_digest_tree *tree, struct ss_hasher *hasher, unsigned level, const struct ss_sha256 *digest);
 
 /* Hands the block in work of a level, filled up with zeros, to the next level. */
-static int pass_on(struct ss_digest_tree *tree, struct ss_hasher *hasher, unsigned level)
+static void pass_on(struct ss_digest_tree *tree, struct ss_hasher *hasher, unsigned level)
 {
     struct ss_sha256 *block = tree->level[level].block;
     size_t count = tree->level[level].count;
@@ -38,55 +38,51 @@ static int pass_on(struct ss_digest_tree *tree, struct ss_hasher *hasher, unsign
     memset(block + count, 0, (SS_TREE_FANOUT - count) * sizeof *block);
     tree->level[level].count = 0;
     tree->level[level].complete_block = true;
-    int err = ss_hasher_digest(hasher, block, SS_TREE_BLOCK, &digest);
-    return err < 0 ? err : add(tree, hasher, level + 1, &digest);
+    ss_hasher_digest(hasher, block, SS_TREE_BLOCK, &digest);
+    add(tree, hasher, level + 1, &digest);
 }
 
-static int add(struct ss_digest_tree *tree, struct ss_hasher *hasher, unsigned level, const struct ss_sha256 *digest)
+static void add(struct ss_digest_tree *tree, struct ss_hasher *hasher, unsigned level, const struct ss_sha256 *digest)
 {
     tree->level[level].block[tree->level[level].count++] = *digest;
-    return tree->level[level].count == SS_TREE_FANOUT ? pass_on(tree, hasher, level) : 0;
+    if (tree->level[level].count == SS_TREE_FANOUT)
+        pass_on(tree, hasher, level);
 }
 
 /* Adds count digests of a hole to a level, whole blocks of them at once on the next. */
-static int add_hole(struct ss_digest_tree *tree, struct ss_hasher *hasher, unsigned level, uint64_t count)
+static void add_hole(struct ss_digest_tree *tree, struct ss_hasher *hasher, unsigned level, uint64_t count)
 {
-    int err = 0;
-
-    while (err == 0 && count > 0) {
+    while (count > 0) {
         uint64_t blocks = tree->level[level].count == 0 ? count / SS_TREE_FANOUT : 0;
         if (blocks > 0) {
             tree->level[level].complete_block = true;
-            err = add_hole(tree, hasher, level + 1, blocks);
+            add_hole(tree, hasher, level + 1, blocks);
             count -= blocks * SS_TREE_FANOUT;
         } else {
-            err = add(tree, hasher, level, &ss_digest_of_hole[level]);
+            add(tree, hasher, level, &ss_digest_of_hole[level]);
             count--;
         }
     }
-    return err;
 }
 
-int ss_digest_tree_add(struct ss_digest_tree *tree, struct ss_hasher *hasher, const struct ss_sha256 *digest)
+void ss_digest_tree_add(struct ss_digest_tree *tree, struct ss_hasher *hasher, const struct ss_sha256 *digest)
 {
-    return add(tree, hasher, SS_TREE_ENTRY, digest);
+    add(tree, hasher, SS_TREE_ENTRY, digest);
 }
 
-int ss_digest_tree_add_hole(struct ss_digest_tree *tree, struct ss_hasher *hasher, uint64_t count)
+void ss_digest_tree_add_hole(struct ss_digest_tree *tree, struct ss_hasher *hasher, uint64_t count)
 {
-    return add_hole(tree, hasher, SS_TREE_ENTRY, count);
+    add_hole(tree, hasher, SS_TREE_ENTRY, count);
 }
 
-int ss_digest_tree_root(struct ss_digest_tree *tree, struct ss_hasher *hasher, struct ss_sha256 *root)
+void ss_digest_tree_root(struct ss_digest_tree *tree, struct ss_hasher *hasher, struct ss_sha256 *root)
 {
     unsigned level = SS_TREE_ENTRY;
-    int err = 0;
 
-    while (err == 0 && (tree->level[level].complete_block || tree->level[level].count > 1)) {
+    while (tree->level[level].complete_block || tree->level[level].count > 1) {
         if (tree->level[level].count > 0)
-            err = pass_on(tree, hasher, level);
+            pass_on(tree, hasher, level);
         level++;
     }
     *root = tree->level[level].block[0];
-    return err;
 }

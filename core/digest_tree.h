@@ -30,11 +30,11 @@ extern const struct ss_sha256 ss_digest_of_hole[SS_TREE_LEVELS + 1];
 /* Where digests are added: one for each 512 KiB of data. */
 #define SS_TREE_ENTRY 1
 
-/* Return 0 or -ENOMEM. add_hole: count digests of a hole at once. */
-int ss_digest_tree_add(struct ss_digest_tree *tree, struct ss_hasher *hasher, const struct ss_sha256 *digest);
-int ss_digest_tree_add_hole(struct ss_digest_tree *tree, struct ss_hasher *hasher, uint64_t count);
+/* add_hole: count digests of a hole at once. */
+void ss_digest_tree_add(struct ss_digest_tree *tree, struct ss_hasher *hasher, const struct ss_sha256 *digest);
+void ss_digest_tree_add_hole(struct ss_digest_tree *tree, struct ss_hasher *hasher, uint64_t count);
 
 /* The root above everything that was added, which must be something; ends the tree. */
-int ss_digest_tree_root(struct ss_digest_tree *tree, struct ss_hasher *hasher, struct ss_sha256 *root);
+void ss_digest_tree_root(struct ss_digest_tree *tree, struct ss_hasher *hasher, struct ss_sha256 *root);
 
 #endif

@@ -4,53 +4,37 @@
 
 #include "crypto.h"
 
-/* OpenSSL fails here only for want of memory. What it noted about that must not surprise the program around us. */
-static int result(const struct ss_crypto *crypto, int ok)
+_Static_assert(sizeof(SHA256_CTX) <= sizeof((struct ss_hasher *)0)->context, "there is room for the context");
+_Static_assert(_Alignof(SHA256_CTX) <= _Alignof(uint64_t), "and it may be there");
+
+static SHA256_CTX *context(struct ss_hasher *hasher)
 {
-    if (ok == 1)
-        return 0;
-    crypto->ERR_clear_error();
-    return -ENOMEM;
+    return (SHA256_CTX *)(void *)hasher->context;
 }
 
+/* None of these functions can fail. */
 int ss_hasher_open(struct ss_hasher *hasher)
 {
-    const struct ss_crypto *crypto = ss_crypto();
-
-    if (!crypto)
-        return -ENOSYS;
-    hasher->crypto = crypto;
-    hasher->algorithm = crypto->EVP_MD_fetch(NULL, "SHA256", NULL);
-    hasher->context = crypto->EVP_MD_CTX_new();
-    if (!hasher->algorithm || !hasher->context)
-        return result(crypto, 0);
-    return result(crypto, crypto->EVP_DigestInit_ex2(hasher->context, hasher->algorithm, NULL));
-}
-
-void ss_hasher_close(struct ss_hasher *hasher)
-{
+    hasher->crypto = ss_crypto();
     if (!hasher->crypto)
-        return;
-    hasher->crypto->EVP_MD_CTX_free(hasher->context);
-    hasher->crypto->EVP_MD_free(hasher->algorithm);
+        return -ENOSYS;
+    hasher->crypto->SHA256_Init(context(hasher));
+    return 0;
 }
 
-int ss_hasher_add(struct ss_hasher *hasher, const void *bytes, size_t len)
+void ss_hasher_add(struct ss_hasher *hasher, const void *bytes, size_t len)
 {
-    return result(hasher->crypto, hasher->crypto->EVP_DigestUpdate(hasher->context, bytes, len));
+    hasher->crypto->SHA256_Update(context(hasher), bytes, len);
 }
 
-int ss_hasher_finish(struct ss_hasher *hasher, struct ss_sha256 *digest)
+void ss_hasher_finish(struct ss_hasher *hasher, struct ss_sha256 *digest)
 {
-    const struct ss_crypto *crypto = hasher->crypto;
-    int err = result(crypto, crypto->EVP_DigestFinal_ex(hasher->context, digest->bytes, NULL));
-
-    return err < 0 ? err : result(crypto, crypto->EVP_DigestInit_ex2(hasher->context, NULL, NULL));
+    hasher->crypto->SHA256_Final(digest->bytes, context(hasher));
+    hasher->crypto->SHA256_Init(context(hasher));
 }
 
-int ss_hasher_digest(struct ss_hasher *hasher, const void *bytes, size_t len, struct ss_sha256 *digest)
+void ss_hasher_digest(struct ss_hasher *hasher, const void *bytes, size_t len, struct ss_sha256 *digest)
 {
-    int err = ss_hasher_add(hasher, bytes, len);
-
-    return err < 0 ? err : ss_hasher_finish(hasher, digest);
+    ss_hasher_add(hasher, bytes, len);
+    ss_hasher_finish(hasher, digest);
 }

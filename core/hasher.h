@@ -3,31 +3,26 @@
 #define SAVESEAL_CORE_HASHER_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "digest.h"
 
 struct ss_crypto;
 
-/* One thread's hashing. Looking the algorithm up and making a context cost more than a small block: done once. */
+/* One thread's hashing. Needs no closing. */
 struct ss_hasher {
     const struct ss_crypto *crypto;
-    void *algorithm; /* EVP_MD */
-    void *context;   /* EVP_MD_CTX */
+    uint64_t context[16]; /* room for libcrypto's */
 };
 
-/* To be closed also when this fails. Returns 0, -ENOMEM, or -ENOSYS when there is no libcrypto. */
+/* Returns 0, or -ENOSYS when there is no libcrypto. */
 int ss_hasher_open(struct ss_hasher *hasher);
 
-/* One that is all zero will do. */
-void ss_hasher_close(struct ss_hasher *hasher);
-
-/* Return 0 or -ENOMEM. finish gives the digest of what was added and starts again. */
-int ss_hasher_add(struct ss_hasher *hasher, const void *bytes, size_t len);
-int ss_hasher_finish(struct ss_hasher *hasher, struct ss_sha256 *digest);
+/* finish gives the digest of what was added and starts again. */
+void ss_hasher_add(struct ss_hasher *hasher, const void *bytes, size_t len);
+void ss_hasher_finish(struct ss_hasher *hasher, struct ss_sha256 *digest);
 
 /* The two in one. */
-int ss_hasher_digest(struct ss_hasher *hasher, const void *bytes, size_t len, struct ss_sha256 *digest);
-
-#define SS_AUTO_HASHER __attribute__((cleanup(ss_hasher_close)))
+void ss_hasher_digest(struct ss_hasher *hasher, const void *bytes, size_t len, struct ss_sha256 *digest);
 
 #endif

@@ -20,14 +20,10 @@ static void load(void)
     complete &= loaded.name != NULL;
     SS_CRYPTO_FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
-    /* What is open at exit is sealed by the last exit handler: after libcrypto's own, if it had one. */
-    if (complete)
-        loaded.OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
 }
 
 const struct ss_crypto *ss_crypto(void)
 {
     pthread_once(&once, load);
-    /* A program that uses it, too, may have cleaned it up by now: then it says that it can not be initialised again. */
-    return complete && loaded.OPENSSL_init_crypto(0, NULL) == 1 ? &loaded : NULL;
+    return complete ? &loaded : NULL;
 }

@@ -75,11 +75,11 @@ static void test_holes(void **state)
 {
     (void)state;
     struct ss_sha256 digest, block[SS_TREE_FANOUT] = {0};
-    SS_AUTO_HASHER struct ss_hasher hasher = {0};
+    struct ss_hasher hasher;
 
     assert_int_equal(ss_hasher_open(&hasher), 0);
     for (unsigned level = 0; level <= SS_TREE_LEVELS; level++) {
-        assert_int_equal(ss_hasher_digest(&hasher, block, sizeof block, &digest), 0);
+        ss_hasher_digest(&hasher, block, sizeof block, &digest);
         assert_true(ss_sha256_equal(&digest, &ss_digest_of_hole[level]));
         for (unsigned i = 0; i < SS_TREE_FANOUT; i++)
             block[i] = digest;
