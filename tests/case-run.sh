@@ -64,6 +64,17 @@ refused() {
     check "a file for a directory" ends_with 2 "*Not a directory*" "$tool" run --dir "$dir/plain" true
 }
 
+# A Go program makes its system calls itself, however it is linked: nothing that it writes would be seen.
+refused_go() {
+    check "a Go program, linked statically, is refused" ends_with 126 "*linked statically*not started unprotected" \
+        under go-md2man -in /dev/null -out "$mnt/static"
+    check "one linked dynamically" ends_with 126 "*a Go program*not started unprotected" under age-keygen -o "$mnt/dynamic"
+    check "they did not run" [ ! -e "$mnt/static" -a ! -e "$mnt/dynamic" ]
+    check "with --permissive they do" ends_with 0 "*a Go program*runs unprotected*" "$tool" run --dir "$mnt" --permissive age-keygen -o "$mnt/dynamic"
+    equal "and no seal says otherwise" "$(entry "$mnt" dynamic)" "image unsealed unsealed"
+    rm "$mnt/dynamic"
+}
+
 started() {
     check "the command's exit status" ends_with 42 "" under bash -c 'exit 42'
     check "it keeps the process number" bash -c '"$0" run --dir "$1" -- bash -c "echo \$\$" >"$2" & wait $!; [ "$(cat "$2")" = $! ]' \
@@ -241,7 +252,7 @@ hard_programs() {
     equal "and has no record of a draft" "$(getfattr -n user.saveseal.draft --only-values "$mnt/killed" 2>/dev/null)" ""
 }
 
-for part in never_cut hard_programs refused started versions kills together commit_at_exit only_libvirt reported unnoticed; do
+for part in never_cut hard_programs refused refused_go started versions kills together commit_at_exit only_libvirt reported unnoticed; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done

@@ -108,6 +108,32 @@ static bool is_our_linker(const char *name)
            one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
+static bool read_section(int fd, const Elf64_Ehdr *header, unsigned number, Elf64_Shdr *section)
+{
+    return header->e_shentsize == sizeof *section &&
+           ss_pread_full(fd, section, sizeof *section, (off_t)(header->e_shoff + number * sizeof *section)) ==
+               sizeof *section;
+}
+
+/* Was it made by the Go compiler? Such a program makes its system calls itself, also where it is linked dynamically, so
+ * that no hook sees what it opens. This section is in all since Go 1.13, also where the build ID was left out. */
+static bool is_go(const char *path, const Elf64_Ehdr *header)
+{
+    static const char wanted[] = ".go.buildinfo";
+    SS_AUTO_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    Elf64_Shdr names, section;
+
+    if (fd < 0 || !read_section(fd, header, header->e_shstrndx, &names))
+        return false;
+    for (unsigned i = 0; i < header->e_shnum && read_section(fd, header, i, &section); i++) {
+        char name[sizeof wanted] = "";
+        ssize_t n = ss_pread_full(fd, name, sizeof name, (off_t)(names.sh_offset + section.sh_name));
+        if (n == sizeof name && memcmp(name, wanted, sizeof wanted) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool refuse(char why[TARGET_WHY_MAX], const char *reason)
 {
     snprintf(why, TARGET_WHY_MAX, "%s", reason);
@@ -127,6 +153,8 @@ static bool is_elf_protectable(const char *path, const Elf64_Ehdr *header, const
         return refuse(why, "linked statically, so that no library can be loaded into it");
     if (!is_our_linker(linker))
         return refuse(why, "a program for another dynamic linker, which may not load the library");
+    if (is_go(path, header))
+        return refuse(why, "a Go program, which makes its system calls itself, so that the library does not see them");
     return true;
 }
 

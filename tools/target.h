@@ -10,8 +10,8 @@
 char *target_find(const char *command);
 
 /* Looks at the file, and at the interpreter of a script. False with a clause in why: the library can not be read, the
- * program is linked statically, or is for another kind of machine than the library, or the kernel runs it with more
- * rights than its caller's, where the dynamic linker ignores LD_PRELOAD. */
+ * program is linked statically, or is for another kind of machine than the library, or makes its system calls itself
+ * (Go), or the kernel runs it with more rights than its caller's, where the dynamic linker ignores LD_PRELOAD. */
 bool target_is_protectable(const char *program, const char *library, char why[TARGET_WHY_MAX]);
 
 #endif
