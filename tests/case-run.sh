@@ -252,7 +252,7 @@ hard_programs() {
     equal "and has no record of a draft" "$(getfattr -n user.saveseal.draft --only-values "$mnt/killed" 2>/dev/null)" ""
 }
 
-for part in never_cut hard_programs refused refused_go started versions kills together commit_at_exit only_libvirt reported unnoticed; do
+for part in never_cut hard_programs refused refused_go started versions kills together commit_at_exit only_libvirt reported unnoticed redis_daemon; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done
