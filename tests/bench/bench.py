@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """bench.py OUT_DIR [ROW...]: how fast a save directory is, as a ratio to the same directory without Saveseal and to bindfs
-over it. Writes OUT_DIR/bench.json and OUT_DIR/bench.svg, and prints a table.
+over it. Writes OUT_DIR/bench.json and OUT_DIR/bench.svg, and prints a table. ROW: only the rows that have this in their
+name; "preload" are those of the library of saveseal run, which are left out where it is not built. Where one operation
+counts, microseconds are told, too, and how many more than natively.
 
-In each round every contender does the same once, one after the other, and each is compared with the native directory of
-that round: these ratios (more is faster) are what counts, by their median. Needs root. ROUNDS: default 5; SIZE: MiB of
-the big files, default 512. BUILD, IO: where the programs are."""
+In each round every contender does the same once, one after the other, in every second round from the last to the first.
+Each is compared with the native directory of its round: these ratios (more is faster) are what counts, by their median.
+Needs root. ROUNDS: default 5; SIZE: MiB of the big files, default 512. BUILD, IO: where the programs are."""
 import json
 import os
 import platform
@@ -21,14 +23,15 @@ ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SIZE = int(os.environ.get("SIZE", "512"))
 DAEMON = os.path.join(BUILD, "fuse", "savesealfs")
 TOOL = os.path.join(BUILD, "tools", "saveseal")
+LIBRARY = os.path.join(BUILD, "preload", "libsaveseal-preload.so")
 
 
 def run(*command):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def phases(*arguments):
-    return [float(word) for word in run(IO, *map(str, arguments)).split()]
+def phases(place, *arguments):
+    return [float(word) for word in run(*place.prefix, IO, *map(str, arguments)).split()]
 
 
 def timed(*command):
@@ -44,15 +47,19 @@ def drop_caches():
 
 
 class Place:
-    """A directory, and what is mounted over it."""
+    """A directory, and what is mounted over it, or what programs are started with there."""
 
     def __init__(self, kind, root, name, options=()):
         self.name = name
+        self.root = root
+        self.prefix = []
         self.back = os.path.join(root, name)
         self.dir = self.back
         self.daemon = None
         os.mkdir(self.back)
-        if kind == "native":
+        if kind == "preload":
+            self.prefix = [TOOL, "run", "--dir", self.dir, "--"]
+        if kind in ("native", "preload"):
             return
         self.dir += ".mnt"
         os.mkdir(self.dir)
@@ -89,7 +96,7 @@ class Store:
 
     def place(self, name):
         if name not in self.places:
-            kind = name if name in ("native", "bindfs") else "saveseal"
+            kind = name if name in ("native", "bindfs", "preload") else "saveseal"
             self.places[name] = Place(kind, self.root, name, self.SAVESEAL.get(name, ()))
         return self.places[name]
 
@@ -108,7 +115,7 @@ def write(block, *words, count=1):
     """count: how many of the phases write, fsync, close."""
     def measure(place):
         path = place.path("written")
-        took = phases("write", path, SIZE, block, *words)
+        took = phases(place, "write", path, SIZE, block, *words)
         os.unlink(path)
         return sum(took[:count])
     return measure
@@ -126,7 +133,7 @@ def save(block, *words):
 def prepared(place):
     path = place.path("image")
     if not os.path.exists(path):
-        phases("write", path, SIZE, 1024, "fsync")
+        phases(place, "write", path, SIZE, 1024, "fsync")
     return path
 
 
@@ -136,8 +143,18 @@ def read(block, *words, cold=False):
         if cold:
             drop_caches()
         else:
-            phases("read", path, 1024)
-        return phases("read", path, block, *words)[0]
+            phases(place, "read", path, 1024)
+        return phases(place, "read", path, block, *words)[0]
+    return measure
+
+
+def read_one(block):
+    """The same file for all: how fast another is depends on the pages that it got."""
+    def measure(place):
+        path = os.path.join(place.root, "preload", "image")
+        if not os.path.exists(path):
+            phases(place, "write", path, SIZE, 1024)
+        return phases(place, "read", path, block)[0]
     return measure
 
 
@@ -149,16 +166,32 @@ def look(what):
                 with open(place.path("looked/image.%d" % i), "wb") as file:
                     file.write(b"x" * 5000)
             time.sleep(1)
-        return phases(what, place.path("looked"), 500, 20)[0]
+        return phases(place, what, place.path("looked"), 500, 20)[0]
     return measure
 
 
-def small(place):
-    directory = place.path("small")
-    os.mkdir(directory)
-    took = phases("small", directory, 1000)[0]
-    shutil.rmtree(directory)
-    return took
+def small(count, native=()):
+    """native: words for where close() is no save."""
+    def measure(place):
+        directory = place.path("small")
+        os.mkdir(directory)
+        took = phases(place, "small", directory, count, *(native if place.name == "native" else ()))[0]
+        shutil.rmtree(directory)
+        return took
+    return measure
+
+
+def opens(how, directory="outside"):
+    """OPENS times, of a file that nothing protects. directory: a symbolic link to where it is, for example."""
+    def measure(place):
+        outside, link = (os.path.join(place.root, name) for name in ("outside", "link"))
+        if not os.path.exists(link):
+            os.mkdir(outside)
+            os.symlink("outside", link)
+            with open(os.path.join(outside, "file"), "w") as file:
+                file.write("x")
+        return phases(place, "opens", os.path.join(place.root, directory, "file"), OPENS, how)[0]
+    return measure
 
 
 def listing(place):
@@ -167,9 +200,10 @@ def listing(place):
         os.mkdir(directory)
         for i in range(100000):
             os.close(os.open("%s/image.%d" % (directory, i), os.O_WRONLY | os.O_CREAT, 0o600))
-    return phases("list", place.path("many"))[0]
+    return phases(place, "list", place.path("many"))[0]
 
 
+OPENS = 20000
 ALL = ["native", "bindfs", "saveseal"]
 ROWS = [
     # name, store, contenders, measure
@@ -180,7 +214,7 @@ ROWS = [
     ("read 32 KiB warm, tmpfs", "tmpfs", ALL, read(32)),
     ("open, read, close", "tmpfs", ALL, look("open")),
     ("stat", "tmpfs", ALL, look("stat")),
-    ("1,000 files of 4 KiB, tmpfs", "tmpfs", ALL, small),
+    ("1,000 files of 4 KiB, tmpfs", "tmpfs", ALL, small(1000)),
     ("list 100,000 files", "tmpfs", ALL, listing),
     ("write 1 MiB and fsync, disk", "disk", ALL + ["libvirt"], write(1024, "fsync", count=2)),
     ("save to durable and sealed, disk", "disk", ALL + ["libvirt"], save(1024)),
@@ -189,6 +223,23 @@ ROWS = [
     ("fsync and then close, disk", "disk", ALL + ["libvirt"], write(1024, "fsync", count=3)),
     ("read 1 MiB cold, disk", "disk", ALL, read(1024, cold=True)),
 ]
+RUN = ["native", "preload"]
+PRELOAD_ROWS = [
+    # name, store, contenders, measure, operations: what it takes is told for one of them
+    ("preload: write 1 MiB, tmpfs", "tmpfs", RUN, write(1024), 0),
+    ("preload: read 1 MiB warm, tmpfs", "tmpfs", RUN, read_one(1024), 0),
+    ("preload: write 1 MiB and fsync, disk", "disk", RUN, write(1024, "fsync", count=2), 0),
+    ("preload: save to durable and sealed, disk", "disk", RUN, save(1024), 0),
+    ("preload: save 4 KiB, tmpfs", "tmpfs", RUN, small(500), 500),
+    ("preload: save 4 KiB, disk, native: fsync", "disk", RUN, small(100, ["fsync"]), 100),
+    ("preload: open elsewhere to read", "tmpfs", RUN, opens("read"), OPENS),
+    ("preload: open elsewhere to write", "tmpfs", RUN, opens("write"), OPENS),
+    ("preload: the same by a symbolic link, to read", "tmpfs", RUN, opens("read", "link"), OPENS),
+    ("preload: the same by a symbolic link, to write", "tmpfs", RUN, opens("write", "link"), OPENS),
+    ("preload: fopen elsewhere", "tmpfs", RUN, opens("fopen"), OPENS),
+]
+# Times as many rounds, and short ones where microseconds count: what the library may cost is less than the noise of a few.
+PRELOAD_ROUNDS, OPERATION_ROUNDS = 3, 10
 
 
 def verify_rows(store):
@@ -216,29 +267,44 @@ def virsh_rows():
     return saves, restores
 
 
-def measure_row(store, contenders, measure):
+def measure_row(store, contenders, measure, rounds=ROUNDS):
     seconds = {name: [] for name in contenders}
-    for name in contenders:
-        measure(store.place(name))  # not counted
-    for _ in range(ROUNDS):
-        for name in contenders:
+    for place in [store.place(name) for name in contenders]:
+        measure(place)  # not counted
+    for i in range(rounds):
+        for name in contenders[::-1] if i % 2 else contenders:
             seconds[name].append(measure(store.place(name)))
     return seconds
 
 
-def summary(seconds, base):
+def spread(values, digits=3):
+    return {"median": round(statistics.median(values), digits), "min": round(min(values), digits),
+            "max": round(max(values), digits)}
+
+
+def summary(seconds, base, operations=0):
     result = {}
     for name, times in seconds.items():
         ratios = [b / t for b, t in zip(seconds[base], times)]
         result[name] = {"seconds": [round(t, 6) for t in times], "ratio": round(statistics.median(ratios), 3),
                         "min": round(min(ratios), 3), "max": round(max(ratios), 3)}
+        micro = 1e6 / operations if operations else 0
+        if micro:
+            result[name]["us"] = spread([t * micro for t in times])
+        if micro and name != base:
+            result[name]["us_more"] = spread([(t - b) * micro for b, t in zip(seconds[base], times)])
     return result
 
 
 # --- output ---
 
-COLOURS = {"native": "#999999", "bindfs": "#d08a3c", "saveseal": "#2b6cb0", "header": "#63a4dd", "libvirt": "#2f855a",
-           "libvirt+header": "#68b984", "sha256sum": "#999999", "saveseal verify": "#2b6cb0", "fsverity digest": "#d08a3c"}
+COLOURS = {"native": "#999999", "bindfs": "#d08a3c", "saveseal": "#2b6cb0", "preload": "#805ad5", "header": "#63a4dd",
+           "libvirt": "#2f855a", "libvirt+header": "#68b984", "sha256sum": "#999999", "saveseal verify": "#2b6cb0",
+           "fsverity digest": "#d08a3c"}
+
+
+def more(result):
+    return ", %+.2f µs" % result["us_more"]["median"] if "us_more" in result else ""
 
 
 def svg(rows):
@@ -253,7 +319,8 @@ def svg(rows):
             width = min(result["ratio"], 2.2) * scale
             parts.append('<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>'
                          % (left, height + 14, width, bar - 2, COLOURS.get(name, "#000")))
-            parts.append('<text x="%.1f" y="%d">%s %.2f</text>' % (left + width + 5, height + 25, name, result["ratio"]))
+            parts.append('<text x="%.1f" y="%d">%s %.2f%s</text>'
+                         % (left + width + 5, height + 25, name, result["ratio"], more(result)))
             height += bar
         height += 16
     line = '<line x1="%d" y1="0" x2="%d" y2="%d" stroke="#444" stroke-dasharray="3 3"/>' % (left + scale, left + scale, height)
@@ -268,20 +335,27 @@ def machine():
             "processors": len(model), "rounds": ROUNDS, "size_mib": SIZE}
 
 
+def wanted_rows(wanted):
+    """Those of both tables: name, store, contenders, measure, operations, rounds."""
+    rows = [(*row, 0, ROUNDS) for row in ROWS]
+    if os.path.exists(LIBRARY):
+        rows += [(*row, ROUNDS * (OPERATION_ROUNDS if row[4] else PRELOAD_ROUNDS)) for row in PRELOAD_ROWS]
+    return [row for row in rows if not wanted or any(word in row[0] for word in wanted)]
+
+
 def main():
     out, wanted = sys.argv[1], sys.argv[2:]
     if os.geteuid() != 0:
         raise SystemExit("bench: run it as root: it mounts")
     rows, stores = [], {}
     try:
-        for name, store, contenders, measure in ROWS:
-            if wanted and not any(word in name for word in wanted):
-                continue
+        for name, store, contenders, measure, operations, rounds in wanted_rows(wanted):
             if not shutil.which("bindfs"):
                 contenders = [c for c in contenders if c != "bindfs"]
             if store not in stores:
                 stores[store] = Store(store)
-            add(rows, name, summary(measure_row(stores[store], contenders, measure), "native"))
+            seconds = measure_row(stores[store], contenders, measure, rounds)
+            add(rows, name, summary(seconds, "native", operations))
         if not wanted or "verify" in wanted:
             stores.setdefault("tmpfs", None)
             stores["tmpfs"] = stores["tmpfs"] or Store("tmpfs")
@@ -298,15 +372,21 @@ def main():
     with open(os.path.join(out, "bench.json"), "w") as file:
         json.dump({"machine": machine(), "rows": rows}, file, indent=1)
         file.write("\n")
-    with open(os.path.join(out, "bench.svg"), "w") as file:
+    with open(os.path.join(out, "bench.svg"), "w", encoding="utf-8") as file:
         file.write(svg(rows))
 
 
 def add(rows, name, results):
     rows.append({"name": name, "results": results})
-    print("%-40s" % name, "  ".join("%s %.2f (%.2f-%.2f) %.3fs" % (n, r["ratio"], r["min"], r["max"],
-                                                                  statistics.median(r["seconds"]))
-                                    for n, r in results.items()), flush=True)
+    print("%-48s" % name, "  ".join(told(n, r) for n, r in results.items()), flush=True)
+
+
+def told(name, result):
+    text = "%s %.3f (%.3f-%.3f)" % (name, result["ratio"], result["min"], result["max"])
+    if "us" not in result:
+        return text + " %.3fs" % statistics.median(result["seconds"])
+    text += " %.2fus" % result["us"]["median"]
+    return text + " %+.2f (%+.2f to %+.2f)" % tuple(result["us_more"].values()) if "us_more" in result else text
 
 
 main()

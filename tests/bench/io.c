@@ -3,7 +3,8 @@
  *   io write FILE MIB BLOCK_KIB [direct] [fsync] [writers=N]   phases: open and write, fsync, close
  *   io read FILE BLOCK_KIB [direct]                            one phase
  *   io open|stat DIR COUNT ROUNDS                              names image.0 ... ; one phase
- *   io small DIR COUNT                                         creates COUNT files of 4 KiB; one phase
+ *   io opens FILE COUNT read|write|fopen                       opens and closes a file that is there; one phase
+ *   io small DIR COUNT [fsync]                                 creates COUNT files of 4 KiB; one phase
  *   io list DIR                                                one phase
  *
  * What is written looks like a complete save image of libvirt; it is not compressible and has no zero blocks. */
@@ -163,7 +164,26 @@ static void look(const char *dir, int count, int rounds, bool opens)
     printf("%.6f\n", now() - begin);
 }
 
-static void make_small(const char *dir, int count)
+static bool open_once(const char *path, const char *how)
+{
+    if (strcmp(how, "fopen") == 0) {
+        FILE *file = fopen(path, "r");
+        return file && fclose(file) == 0;
+    }
+    int fd = open(path, strcmp(how, "write") == 0 ? O_WRONLY : O_RDONLY);
+    return fd >= 0 && close(fd) == 0;
+}
+
+static void open_often(const char *path, int count, const char *how)
+{
+    double begin = now();
+    for (int i = 0; i < count; i++)
+        if (!open_once(path, how))
+            fail(path);
+    printf("%.6f\n", now() - begin);
+}
+
+static void make_small(const char *dir, int count, bool syncs)
 {
     char path[4096];
     unsigned char *block = make_block(4096);
@@ -172,7 +192,7 @@ static void make_small(const char *dir, int count)
     for (int i = 0; i < count; i++) {
         snprintf(path, sizeof path, "%s/small.%d", dir, i);
         int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-        if (fd < 0 || write(fd, block, 4096) != 4096 || close(fd) < 0)
+        if (fd < 0 || write(fd, block, 4096) != 4096 || (syncs && fsync(fd) < 0) || close(fd) < 0)
             fail(path);
     }
     printf("%.6f\n", now() - begin);
@@ -203,12 +223,14 @@ int main(int argc, char **argv)
         read_file(argv[2], (size_t)atol(argv[3]) << 10, argc - 4, argv + 4);
     else if ((strcmp(what, "open") == 0 || strcmp(what, "stat") == 0) && argc == 5)
         look(argv[2], atoi(argv[3]), atoi(argv[4]), *what == 'o');
-    else if (strcmp(what, "small") == 0 && argc == 4)
-        make_small(argv[2], atoi(argv[3]));
+    else if (strcmp(what, "opens") == 0 && argc == 5)
+        open_often(argv[2], atoi(argv[3]), argv[4]);
+    else if (strcmp(what, "small") == 0 && argc > 3)
+        make_small(argv[2], atoi(argv[3]), has(argc - 4, argv + 4, "fsync"));
     else if (strcmp(what, "list") == 0)
         list(argv[2]);
     else {
-        fputs("usage: io write|read|open|stat|small|list ...\n", stderr);
+        fputs("usage: io write|read|open|stat|opens|small|list ...\n", stderr);
         return 2;
     }
     return 0;
