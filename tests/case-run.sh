@@ -192,6 +192,10 @@ print(db.execute("pragma integrity_check").fetchone()[0], db.execute("select sum
 pid = os.posix_spawn("/bin/sh", ["sh", "-c", "echo spawned >$0", sys.argv[1]], os.environ)
 print(os.waitpid(pid, 0)[1])' "$mnt/p")" 0
     check "save as well" "$SAVESEAL" verify "$mnt/p"
+    check "a program that uses libcrypto, too, and leaves the file open at its exit" under "$python" -c 'import hashlib, os, sys
+hashlib.sha256(b"1").hexdigest()
+os.write(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), b"sealed after the end of libcrypto")' "$mnt/h"
+    check "saves as well" "$SAVESEAL" verify "$mnt/h"
     check "a program that closes every descriptor" under "$python" -c 'import os, sys
 file = open(sys.argv[1], "w")
 os.closerange(3, 1 << 16)
