@@ -59,6 +59,9 @@ ssize_t ss_draft_encode(const struct ss_draft_record *record, char *buf, size_t 
 /* Sets the record's keys in a line, leaving others as they are. Returns 0, -EINVAL (a time before 1970) or -E2BIG. */
 int ss_draft_fill(struct ss_record *line, const struct ss_draft_record *record);
 
+/* Why a draft that is live no more is not public, as far as its record tells. */
+enum ss_finding ss_draft_reason(const struct ss_draft_record *record);
+
 /* Read and write the record of an open file (not O_PATH). read: -ENODATA when there is none. write keeps keys of the
  * record on disk that this version does not know. */
 int ss_draft_read(int fd, struct ss_draft_record *record);

@@ -50,6 +50,15 @@ int ss_draft_fill(struct ss_record *line, const struct ss_draft_record *record)
     return r;
 }
 
+enum ss_finding ss_draft_reason(const struct ss_draft_record *record)
+{
+    if (record->state == SS_DRAFT_INTERRUPTED)
+        return record->reason;
+    if (record->state == SS_DRAFT_WAIT)
+        return SS_FORMAT_INCOMPLETE;
+    return record->preload ? SS_WRITER_VANISHED : SS_DAEMON_DIED;
+}
+
 ssize_t ss_draft_encode(const struct ss_draft_record *record, char *buf, size_t size)
 {
     struct ss_record line;

@@ -100,10 +100,7 @@ static void judge_record(const struct ss_draft_record *record, bool live, bool s
     else if (record->state == SS_DRAFT_PREPARED)
         set(entry, SS_STATE_INTERRUPTED, SS_DAEMON_DIED, "whole but for the rename: the next start publishes it");
     else
-        set(entry, SS_STATE_INTERRUPTED,
-            sealed            ? SS_CLOSED_UNPUBLISHED
-            : record->preload ? SS_WRITER_VANISHED
-                              : SS_DAEMON_DIED,
+        set(entry, SS_STATE_INTERRUPTED, sealed ? SS_CLOSED_UNPUBLISHED : ss_draft_reason(record),
             record->preload && !sealed ? "its writer ended without closing it" : record->detail);
 }
 

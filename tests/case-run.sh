@@ -223,6 +223,11 @@ print(*sorted(sizes))' "$mnt/n" $! >"$said" &
     equal "threads that save one name: the sizes that others find" "$(<"$said")" 4096
 }
 
+draft_of() { "$SAVESEAL" status --json "$mnt" | "$python" -c 'import json, sys
+for entry in json.loads(sys.stdin.readline())["entries"]:
+    if entry["kind"] == "draft" and entry["name"] == sys.argv[1]:
+        print(entry["path"])' "$1"; }
+
 hard_programs() {
     local what looker
     for what in forks locks handler; do
@@ -247,12 +252,15 @@ hard_programs() {
     check "a file that posix_spawn opens: ends well" under timeout 60 "$TEST_BIN_DIR/savers" spawn "$mnt/spawn"
     equal "and is published" "$(entry "$mnt" spawn): $(<"$mnt/spawn")" "image sealed intact: spawned"
     # somebody else's draft is there while it lists
-    "$tool" run --dir "$mnt" -- bash -c 'exec >"$0"; echo >&2; sleep 60' "$mnt/others" 2>"$said" &
+    "$tool" run --dir "$mnt" -- bash -c 'exec >"$0"; echo >&2; exec sleep 60' "$mnt/others" 2>"$said" &
     looker=$!
     check "another draft is there" wait_until 10 [ -s "$said" ]
     check "scandir and readdir_r list its own draft, and no hidden name" under timeout 60 "$TEST_BIN_DIR/savers" list "$mnt/list"
     kill "$looker"
     wait "$looker" 2>/dev/null
+    equal "status and salvage give the same reason" \
+        "$(entry "$mnt" others); $("$tool" salvage "$(draft_of others)" "$work/salvaged" | sed -n 's/ *interrupted: *\([^:]*\):.*/\1/p')" \
+        "draft interrupted writer-vanished its writer ended without closing it; writer-vanished"
     equal "and has no record of a draft" "$(getfattr -n user.saveseal.draft --only-values "$mnt/killed" 2>/dev/null)" ""
 }
 

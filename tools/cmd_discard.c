@@ -32,11 +32,7 @@ static char *describe(const struct draftfile *draft)
     text_size((uint64_t)draft->st.st_size, size);
     if (draft->record.state == SS_DRAFT_PREPARED)
         return report_format("draft of %s, %s, complete: savesealfs publishes it at its next start", target, size);
-    return report_format("draft of %s, %s, %s", target, size,
-                         ss_finding_text(draft->record.state == SS_DRAFT_INTERRUPTED ? draft->record.reason
-                                         : draft->record.state == SS_DRAFT_WAIT      ? SS_FORMAT_INCOMPLETE
-                                                                                     : SS_DAEMON_DIED)
-                             ->id);
+    return report_format("draft of %s, %s, %s", target, size, ss_finding_text(ss_draft_reason(&draft->record))->id);
 }
 
 /* True when a yes was typed. */

@@ -75,10 +75,7 @@ static void print_reason(const struct draftfile *draft)
     else if (record->state == SS_DRAFT_PREPARED)
         printf("the save was complete, only the rename to its name was missing\n");
     else {
-        enum ss_finding reason = record->state == SS_DRAFT_INTERRUPTED ? record->reason
-                                 : record->state == SS_DRAFT_WAIT      ? SS_FORMAT_INCOMPLETE
-                                                                       : SS_DAEMON_DIED;
-        const struct ss_finding_text *text = ss_finding_text(reason);
+        const struct ss_finding_text *text = ss_finding_text(ss_draft_reason(record));
         printf("%s: %s%s%s%s\n", text->id, text->sentence, *detail ? " (" : "", detail, *detail ? ")" : "");
     }
 }
