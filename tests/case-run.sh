@@ -264,6 +264,105 @@ hard_programs() {
     equal "and has no record of a draft" "$(getfattr -n user.saveseal.draft --only-values "$mnt/killed" 2>/dev/null)" ""
 }
 
+# --- a real daemon: it forks to save, and renames what it wrote over the last version ---
+
+redis() { redis-cli -s "$work/redis.sock" "$@" 2>&1; }
+redis_answers() { [ "$(redis ping)" = PONG ]; }
+redis_rests() { ! redis info persistence | grep -q '_in_progress:1'; }
+redis_whole() { "$SAVESEAL" verify "$mnt/dump.rdb" | grep -q ': whole (seal'; }
+case_cleanup() {
+    [ -n "${server:-}" ] || return
+    pkill -KILL -P "$server" # a slow BGSAVE
+    kill -KILL "$server"
+} 2>/dev/null
+
+redis_start() { # OPTION...: its process number into $server
+    ln -sf "$(command -v redis-check-rdb)" "$work/redis-server" # one program; the package of that name would bring a service
+    "$tool" run --dir "$mnt" -- "$work/redis-server" --port 0 --unixsocket "$work/redis.sock" --dir "$mnt" --save '' \
+        --logfile "$work/redis.log" "$@" &
+    server=$!
+    wait_until 20 redis_answers || {
+        tail -n 5 "$work/redis.log"
+        return 1
+    }
+}
+
+redis_stop() {
+    local process=$server
+    redis shutdown >"$said"
+    server=
+    wait "$process"
+}
+
+# Starts a BGSAVE that takes minutes, and waits until it writes: the process number of its child into $child.
+redis_saves_slowly() {
+    rm -f "$mnt"/.saveseal.*
+    redis config set rdb-key-save-delay 60000000 >"$said"
+    redis bgsave >"$said"
+    wait_until 20 compgen -G "$mnt/.saveseal.*" >"$said"
+    child=$(pgrep -P "$server")
+}
+
+redis_saves() {
+    rm -f "$mnt"/.saveseal.*
+    redis mset a 1 b 2 c 3 >"$said"
+    equal "redis: SAVE" "$(redis save)" OK
+    check "the image is sealed" redis_whole
+    redis set b 22 >"$said"
+    redis bgsave >"$said"
+    check "BGSAVE ends" wait_until 20 redis_rests
+    check "well" grep -q '^rdb_last_bgsave_status:ok' <(redis info persistence)
+    check "the image is sealed" redis_whole
+    check "shutdown with status 0" redis_stop
+    equal "no draft is left" "$(compgen -G "$mnt/.saveseal.*")" ""
+    check "it starts again" redis_start
+    equal "with what was saved" "$(redis mget a b c)" $'1\n22\n3'
+}
+
+redis_killed() {
+    local child
+    cp "$mnt/dump.rdb" "$work/before"
+    redis set a 11 >"$said"
+    redis_saves_slowly
+    kill -KILL "$child"
+    check "the child of a BGSAVE is killed: redis notices" wait_until 20 redis_rests
+    check "and says so" grep -q '^rdb_last_bgsave_status:err' <(redis info persistence)
+    check "the old version stays" cmp "$mnt/dump.rdb" "$work/before"
+    redis_saves_slowly
+    kill -KILL "$server" "$child"
+    wait "$server" 2>/dev/null
+    check "both are killed: the old version stays" cmp "$mnt/dump.rdb" "$work/before"
+    check "and is sealed" redis_whole
+    check "redis starts" redis_start
+    equal "with the old version" "$(redis mget a b c)" $'1\n22\n3'
+    check "and ends" redis_stop
+}
+
+# The log is open when redis exits, after libcrypto, which it uses, too, has been cleaned up.
+redis_log() {
+    check "redis starts, and is to log" redis_start
+    redis config set appendonly yes >"$said" # as an option it would begin with an empty log, and not read dump.rdb
+    check "the log begins" wait_until 20 redis_rests
+    redis set a 111 >"$said"
+    equal "BGREWRITEAOF" "$(redis bgrewriteaof)" "Background append only file rewriting started"
+    check "it ends" wait_until 20 redis_rests
+    check "well" grep -q '^aof_last_bgrewrite_status:ok' <(redis info persistence)
+    redis set b 222 >"$said"
+    check "shutdown with status 0" redis_stop
+    equal "all three files are sealed" "$(entries "$mnt/appendonlydir" | cut -d ' ' -f 2- | sort | uniq -c | tr -s ' ')" \
+        " 3 image sealed intact"
+    check "it starts again" redis_start --appendonly yes
+    equal "with what was rewritten and what came after it" "$(redis mget a b c)" $'111\n222\n3'
+    check "and ends" redis_stop
+}
+
+redis_daemon() {
+    check "redis starts" redis_start
+    redis_saves
+    redis_killed
+    redis_log
+}
+
 for part in never_cut hard_programs refused refused_go started versions kills together commit_at_exit only_libvirt reported unnoticed redis_daemon; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part

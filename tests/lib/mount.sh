@@ -36,6 +36,13 @@ equal() {
     if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1: got '$2', wanted '$3'"; fi
 }
 
+# A part or a command that is not there is no success. Runs in a process of its own.
+command_not_found_handle() {
+    echo "not ok - there is no command $1"
+    : >"$work/not-found"
+    return 127
+}
+
 skip() {
     echo "skip - $1"
     [ "${SAVESEAL_MUST_RUN:-0}" = 1 ] && exit 1
@@ -134,6 +141,7 @@ cleanup() {
         grep -nE -A30 'ERROR: (Address|Leak|Undefined)|WARNING: ThreadSanitizer|runtime error:' "$log" | head -n 80
         status=1
     fi
+    [ ! -e "$work/not-found" ] || status=1
     # shellcheck disable=SC2154  # a case may define it
     declare -F case_cleanup >/dev/null && case_cleanup
     mountpoint -q "$mnt" || rm -rf "$work"
