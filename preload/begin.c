@@ -180,15 +180,29 @@ static int replace(int dir, const char *canonical, const char *name, int flags, 
     return begin_draft(dir, canonical, name, flags, 0, image);
 }
 
+/* The name stands for nothing. */
+static int begin_new(int dir, const char *canonical, const char *name, int flags, mode_t mode)
+{
+    if (!(flags & O_CREAT))
+        return -ENOENT; /* the real call might change in place what gets the name in this moment */
+    if ((flags & O_ACCMODE) == O_RDONLY || (flags & O_DIRECTORY))
+        return PLAIN;
+    return begin_draft(dir, canonical, name, flags, mode, -1);
+}
+
 static int open_in(int dir, const char *canonical, const char *name, int flags, mode_t mode)
 {
     struct stat st;
 
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return replace(dir, canonical, name, flags, &st);
-    if (errno != ENOENT || !(flags & O_CREAT) || (flags & O_ACCMODE) == O_RDONLY || (flags & O_DIRECTORY))
-        return PLAIN;
-    return begin_draft(dir, canonical, name, flags, mode, -1);
+    for (int tries = 0; tries < 16; tries++) {
+        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            return errno == ENOENT ? begin_new(dir, canonical, name, flags, mode) : PLAIN;
+        int r = replace(dir, canonical, name, flags, &st);
+        if (r != -ENOENT)
+            return r;
+        /* Somebody took the name away meanwhile: then it is as if it had not been there. */
+    }
+    return -ENOENT;
 }
 
 /* canonical: below a protected directory. */
