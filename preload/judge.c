@@ -156,9 +156,9 @@ static int seal(struct ss_held *held, int fd, uint64_t size, const struct ss_for
     return r;
 }
 
-/* With judging held. seen: its content before it was found that others have it. The creator notes in the record that it
- * went well: nobody else could tell later. */
-static void note_leaving(struct ss_held *held, const struct ss_stamp *seen)
+/* With judging held. seen: its content before it was found that others have it. taken: what take gave, or -1. The
+ * creator notes in the record that it went well: nobody else could tell later. */
+static void note_leaving(struct ss_held *held, const struct ss_stamp *seen, int taken)
 {
     struct ss_draft_record record;
 
@@ -167,16 +167,19 @@ static void note_leaving(struct ss_held *held, const struct ss_stamp *seen)
     atomic_store(&ss_judge_any_left, true);
     if (held->record.pid != getpid() || held->record.left)
         return;
-    SS_AUTO_CLOSE int fd = open_again(held);
+    SS_AUTO_CLOSE int own = taken < 0 ? open_again(held) : -1;
+    int fd = taken < 0 ? own : taken; /* which has them locked out already: one more description would wait for it */
     if (fd < 0)
         return;
-    lock_out_others(fd); /* an heir may end badly in this moment, and write that down */
+    if (own >= 0)
+        lock_out_others(own); /* an heir may end badly in this moment, and write that down */
     if (ss_draft_read(fd, &record) == 0 && record.state != SS_DRAFT_INTERRUPTED && is_still_there(held)) {
         record.left = true;
         ss_draft_write(fd, &record);
         held->record = record;
     }
-    flock(fd, LOCK_UN);
+    if (own >= 0)
+        flock(own, LOCK_UN);
 }
 
 static struct ss_stamp content_of(const struct ss_held *held)
@@ -198,7 +201,7 @@ static int publish(struct ss_held *held, int fd)
 {
     if (is_wanted(fd)) {
         const struct ss_stamp now = content_of(held);
-        note_leaving(held, &now);
+        note_leaving(held, &now, fd);
         return 0; /* he goes on with it, and closes last */
     }
     int r = ss_draft_publish(held->dir, held->name, fd, held->record.target, held->record.exclusive);
@@ -314,7 +317,7 @@ static int judge_if_last(struct ss_held *held)
     const struct ss_stamp seen = content_of(held);
     int fd = take(held);
     if (fd == -EAGAIN) /* somebody still writes; whoever closes last is asked again */
-        note_leaving(held, &seen);
+        note_leaving(held, &seen, -1);
     if (fd == -ESTALE)
         held->over = true;
     int r = fd >= 0 ? judge(held, fd) : fd == -EAGAIN || fd == -ESTALE ? 0 : fd;
