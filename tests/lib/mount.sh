@@ -150,8 +150,12 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' INT TERM
 
-under() { "$@"; } # what a program that saves is started by
+runner=() # what a program that saves is started by
+under() { "${runner[@]}" "$@"; }
+forget_unmade() { :; }
 declare -A differs
+# here PART: runs this part of a case, unless the back end has nothing for it.
+here() { [[ " ${not_here-} " == *" $1 "* ]] || "$1"; }
 if [ "${BACKEND:-mount}" = preload ]; then
     # shellcheck source=tests/lib/preload.sh
     . "$(dirname "${BASH_SOURCE[0]}")/preload.sh"

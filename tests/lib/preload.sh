@@ -8,9 +8,16 @@ mkdir -p "$work/run/tools" "$work/run/preload" # where any user can reach them
 chmod 755 "$work" "$work"/run{,/*}
 cp "$SAVESEAL" "$work/run/tools/"
 cp "${PRELOAD_LIBRARY:-$(dirname "$SAVESEAL")/../preload/libsaveseal-preload.so}" "$work/run/preload/libsaveseal-preload.so"
-under() { "$work/run/tools/saveseal" run --dir "$mnt" -- "$@"; }
+runner=("$work/run/tools/saveseal" run --dir "$mnt" --)
 start_daemon() { :; }
 stop_daemon() { :; }
+# Who is killed between making a draft and writing its record leaves an empty file without one: nothing is lost with it.
+forget_unmade() {
+    local draft
+    for draft in "$back"/.saveseal.*; do
+        [ -s "$draft" ] || getfattr -n user.saveseal.draft "$draft" >/dev/null 2>&1 || rm -f "$draft"
+    done
+}
 
 # What the table of case verdicts has otherwise (docs/preload.md says why).
 unseen="writer-vanished *" # nobody sees how a process ends that is killed
@@ -42,4 +49,11 @@ differs["disk full, then saved again by the same process"]="state:image sealed i
 differs["over RLIMIT_FSIZE"]=$unseen
 differs["fsync fails, and from then on, though there is room"]="sync-failed *"
 left_by_kill=$'\n'"draft interrupted writer-vanished its writer ended without closing it" # a copy that nobody drops
-not_here="foreign_writer all_listed"                                                     # there is no daemon
+not_here="foreign_writer all_listed settled killed_daemons ended_daemons daemon_ends" # there is no daemon
+
+# The same for the cases race and crash; these are regular expressions. Who is killed between seal and rename leaves a whole draft.
+vanished="writer-vanished its writer ended without closing it$"
+differs["killed writers"]="($vanished|closed-unpublished$)"
+differs["full disks"]="write-failed there is no space left, and whether a write failed was not seen: No space left on device$"
+differs["a crowd"]=$vanished
+differs["exec"]="($vanished|closed-unpublished$)"

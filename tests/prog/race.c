@@ -1,14 +1,18 @@
 /* race: saves a name over and over while others look at it, and counts what they should not have seen.
  *
+ *   race WHAT NAME NUMBER [COMMAND...]
+ *
  *   race create NAME ROUNDS      each round saves NAME in pieces, then unlinks it
  *   race overwrite NAME ROUNDS   each round replaces NAME
  *   race outsider NAME ROUNDS    in step with an outsider that tries everything on the half-written name
  *   race siblings NAME ROUNDS    two threads of one process save NAME at the same time
+ *   race fleeting NAME ROUNDS    one saves NAME, one who looks on unlinks it, one begins to change it and dies
  *   race stress NAME SECONDS     many processes save, edit, rename, unlink and die on NAME.0 to NAME.7
  *   race check NAME ROUND        exits 0 if NAME is the whole image of that round (0: of any)
  *
  * Every image is full of its round's number, so any mix shows. Those who look on are in race_look.c. Prints the counts
- * and exits 1 if one that must be 0 is not. */
+ * and exits 1 if one that must be 0 is not. With a COMMAND (saveseal run ... --) that starts the writer, and nobody who
+ * looks. */
 #include "race_look.h"
 
 #include <errno.h>
@@ -29,6 +33,7 @@
 #define CROWD 32 /* processes */
 #define NAMES 8
 #define PATIENCE 300 /* seconds */
+#define SHARED_FD "RACE_SHARED_FD"
 
 static const char *base_name;
 static uint64_t buffer[WORDS_MAX];
@@ -43,6 +48,14 @@ static pid_t start(void)
     if (pid == 0)
         alarm(PATIENCE);
     return pid;
+}
+
+static void await(pid_t pid, const char *who)
+{
+    int status;
+
+    if (waitpid(pid, &status, 0) != pid || status != 0)
+        complain(&shared->refused, "%s ended with %#x\n", who, status);
 }
 
 static bool refused(const char *what)
@@ -126,7 +139,8 @@ static void run_writer_before_outsider(unsigned rounds)
 
 /* ---- two threads that save the same name ---- */
 
-/* They share a draft when they are at it together, so the content is no matter here: only errors are. */
+/* They share a draft when they are at it together, so what is in it is no matter here; errors are, and how much it is.
+ */
 static void *run_sibling(void *context)
 {
     for (unsigned i = 0; i < *(unsigned *)context; i++) {
@@ -137,6 +151,19 @@ static void *run_sibling(void *context)
     return NULL;
 }
 
+static void run_size_reader(void)
+{
+    struct stat st;
+
+    for (; !shared->stop; usleep(100)) {
+        atomic_fetch_add(&shared->reads, 1);
+        if (stat(name, &st) < 0)
+            atomic_fetch_add(&shared->absent, 1);
+        else if (st.st_size != sizeof(unsigned))
+            complain(&shared->mixed, "size %lld\n", (long long)st.st_size);
+    }
+}
+
 static void run_siblings(unsigned rounds)
 {
     pthread_t thread;
@@ -144,6 +171,59 @@ static void run_siblings(unsigned rounds)
         _exit(2);
     run_sibling(&rounds);
     pthread_join(thread, NULL);
+}
+
+/* ---- a name that comes and goes ---- */
+
+/* Whatever moment the name appears in, what is changed is a draft: nobody sees it. */
+static void begin_change(void)
+{
+    static const uint64_t odd = UINT64_MAX;
+    int fd = -1;
+
+    while (fd < 0 && !shared->stop) {
+        fd = open(name, O_RDWR | O_CLOEXEC);
+        if (fd < 0 && errno != ENOENT)
+            refused("open for a change");
+    }
+    if (fd >= 0 && pwrite(fd, &odd, sizeof odd, 0) != sizeof odd)
+        refused("change");
+    if (fd >= 0)
+        atomic_fetch_add(&shared->deaths, 1), kill(getpid(), SIGKILL);
+}
+
+static void run_changers(void)
+{
+    while (!shared->stop) {
+        pid_t pid = start();
+        if (pid == 0)
+            begin_change(), _exit(0);
+        waitpid(pid, NULL, 0);
+        usleep(10000); /* each leaves a draft */
+    }
+}
+
+static void run_remover(void)
+{
+    for (; !shared->stop; usleep((useconds_t)rand() % 100))
+        if (unlink(name) < 0 && errno != ENOENT)
+            complain(&shared->seen, "unlink: %s\n", strerror(errno));
+}
+
+/* Who changes it is no descendant of who saves it: he would see the draft. */
+static void run_fleeting(unsigned rounds)
+{
+    pid_t changer = start();
+    if (changer == 0)
+        run_changers(), _exit(0);
+    pid_t saver = start();
+    for (uint32_t round = 1; saver == 0 && round <= rounds; round++)
+        save(round, NOTHING);
+    if (saver == 0)
+        _exit(0);
+    await(saver, "who saves");
+    shared->stop = true;
+    await(changer, "who changes");
 }
 
 /* ---- many processes on a few names ---- */
@@ -203,6 +283,19 @@ static void stress_once(void)
         atomic_fetch_add(&shared->reads, 1), look(&seen);
 }
 
+/* One who has never saved anything. */
+static void run_crowd_reader(void)
+{
+    char path[PATH_MAX];
+    uint32_t round;
+
+    for (name = path; !shared->stop; usleep(500)) {
+        pick_name(path);
+        atomic_fetch_add(&shared->absent, look(&round) == ABSENT);
+        atomic_fetch_add(&shared->reads, 1);
+    }
+}
+
 static void run_stress(unsigned seconds)
 {
     unsigned running = 0;
@@ -226,18 +319,12 @@ static void run_stress(unsigned seconds)
 
 /* ---- putting it together ---- */
 
-static void await(pid_t pid, const char *who)
-{
-    int status;
-
-    if (waitpid(pid, &status, 0) != pid || status != 0)
-        complain(&shared->refused, "%s ended with %#x\n", who, status);
-}
-
 static void run_mode(const char *mode, unsigned rounds)
 {
     if (strcmp(mode, "stress") == 0)
         run_stress(rounds);
+    else if (strcmp(mode, "fleeting") == 0)
+        run_fleeting(rounds);
     else if (strcmp(mode, "siblings") == 0)
         run_siblings(rounds);
     else if (strcmp(mode, "outsider") == 0)
@@ -246,21 +333,54 @@ static void run_mode(const char *mode, unsigned rounds)
         run_writer(rounds, strcmp(mode, "overwrite") == 0);
 }
 
-static int run(const char *mode, unsigned rounds)
+/* The writer is this program once more, started by the command; what is shared comes as a descriptor. */
+static void run_under(char **command, char **argv)
+{
+    char *words[64];
+    unsigned count = 0;
+
+    for (; *command && count < 50; command++)
+        words[count++] = *command;
+    for (unsigned i = 0; i < 4; i++)
+        words[count++] = argv[i];
+    words[count] = NULL;
+    execvp(words[0], words);
+    perror(words[0]);
+    _exit(127);
+}
+
+static void run_onlooker(const char *mode, unsigned number)
 {
     bool overwrites = strcmp(mode, "overwrite") == 0;
-    unsigned readers = overwrites || strcmp(mode, "create") == 0 ? READERS : 0;
+
+    if (strcmp(mode, "stress") == 0)
+        run_crowd_reader();
+    else if (strcmp(mode, "siblings") == 0)
+        run_size_reader();
+    else if (strcmp(mode, "fleeting") == 0 && number == 0)
+        run_remover();
+    else
+        run_reader(overwrites, 200 + number * 800);
+}
+
+static int run(char **argv, unsigned rounds)
+{
+    const char *mode = argv[1];
+    unsigned readers = strcmp(mode, "outsider") == 0 ? 0 : READERS;
     pid_t reader[READERS];
 
-    if (overwrites)
+    drafts_show = argv[4] != NULL;
+    if (strcmp(mode, "overwrite") == 0)
         save_apart(0, NOTHING);
     for (unsigned i = 0; i < readers; i++)
         if ((reader[i] = start()) == 0)
-            run_reader(overwrites, 200 + i * 800), _exit(0);
+            run_onlooker(mode, i), _exit(0);
     pid_t looker_on = start();
     if (looker_on == 0)
         run_looker_on(), _exit(0);
     pid_t writer = start();
+    if (writer == 0 && argv[4])
+        run_under(argv + 4, argv);
     if (writer == 0)
         run_mode(mode, rounds), _exit(0);
 
@@ -273,7 +393,7 @@ static int run(const char *mode, unsigned rounds)
     printf("%s: %u rounds, %u reads (%u of no file), %u mixed, %u missed after close, %u seen by an outsider, "
            "%u writer errors\n",
            mode, rounds, shared->reads, shared->absent, shared->mixed, shared->missed, shared->seen, shared->refused);
-    if (strcmp(mode, "stress") == 0)
+    if (shared->deaths)
         printf("saves %u deaths %u\n", shared->saves, shared->deaths);
     return shared->mixed || shared->missed || shared->seen || shared->refused;
 }
@@ -284,16 +404,36 @@ static int check(uint32_t want)
     return look(&round) == WHOLE && (want == 0 || round == want) ? 0 : 1;
 }
 
+/* Makes what is shared, or finds that of the process that started the command. Returns whether it was found. */
+static bool share(void)
+{
+    const char *number = getenv(SHARED_FD);
+    char text[16];
+
+    int fd = number ? atoi(number) : memfd_create("race", 0);
+    if (fd < 0 || ftruncate(fd, sizeof *shared) < 0)
+        exit(2);
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (shared == MAP_FAILED)
+        exit(2);
+    snprintf(text, sizeof text, "%d", fd);
+    setenv(SHARED_FD, text, 1);
+    return number != NULL;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 4 || !strchr(argv[2], '/')) {
-        fputs("usage: race create|overwrite|outsider|siblings|stress|check DIR/NAME ROUNDS\n", stderr);
+    if (argc < 4 || !strchr(argv[2], '/')) {
+        fputs("usage: race create|overwrite|outsider|siblings|fleeting|stress|check DIR/NAME ROUNDS [COMMAND...]\n",
+              stderr);
         return 2;
     }
     name = base_name = argv[2];
     unsigned number = (unsigned)strtoul(argv[3], NULL, 10);
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED)
-        return 2;
-    return strcmp(argv[1], "check") == 0 ? check(number) : run(argv[1], number);
+    bool found = share();
+    if (strcmp(argv[1], "check") == 0)
+        return check(number);
+    if (found)
+        return run_mode(argv[1], number), 0;
+    return run(argv, number);
 }

@@ -29,6 +29,7 @@ enum sight { BROKEN = 0, WHOLE, ABSENT };
 
 extern struct shared *shared;
 extern const char *name; /* what look() looks at */
+extern bool drafts_show; /* to those outside, under their hidden names (the preload library) */
 
 size_t words_of(uint32_t round);
 uint64_t word_of(uint32_t round, size_t i);
