@@ -106,8 +106,15 @@ static int take_over(int image, int dir, const char *draft, bool content)
     return r < 0 ? r : ss_copy_attributes(image, to);
 }
 
-/* image: of the version that is replaced, or -1. */
-static int begin_draft(int parent, const char *canonical, const char *name, int flags, mode_t mode, int image)
+static int open_hidden(int dir, const char *name, int flags)
+{
+    int fd = openat(dir, name, flags);
+    return fd < 0 ? -errno : ss_self_hide_fd(fd);
+}
+
+/* dir: hidden, and the draft's if there is one. image: of the version that is replaced, hidden, or -1. So the program's
+ * descriptor is the lowest that is free, as open() promises. */
+static int begin_draft(int *dir, const char *canonical, const char *name, int flags, mode_t mode, int image)
 {
     struct ss_draft_record record;
     char draft[SS_DRAFT_NAME_SIZE];
@@ -118,28 +125,20 @@ static int begin_draft(int parent, const char *canonical, const char *name, int 
     record.exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
     record.preload = true;
     mode_t missing = image < 0 ? 0600 & ~mode : 0; /* what we need and the file is not to have */
-    int dir = ss_self_hidden_copy(parent);
-    if (dir < 0)
-        return dir;
-    SS_AUTO_CLOSE int fd = create(dir, flags, image < 0 ? mode | missing : 0600, &record, draft);
-    if (fd < 0) {
-        close(dir);
+    SS_AUTO_CLOSE int fd = create(*dir, flags, image < 0 ? mode | missing : 0600, &record, draft);
+    if (fd < 0)
         return fd;
-    }
-    int r = image < 0 ? 0 : take_over(image, dir, draft, !(flags & O_TRUNC));
-    int witness = r < 0 ? r : openat(dir, draft, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (r == 0 && witness < 0)
-        r = -errno;
+    int r = image < 0 ? 0 : take_over(image, *dir, draft, !(flags & O_TRUNC));
+    SS_AUTO_CLOSE int witness = r < 0 ? r : open_hidden(*dir, draft, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (missing && fstat(fd, &st) == 0)
         fchmod(fd, st.st_mode & 07777 & ~missing);
-    if (witness >= 0)
-        witness = ss_self_hide_fd(witness);
-    struct ss_held *held = r < 0 || witness < 0 ? NULL : ss_drafts_add(dir, witness, draft, canonical, &record);
+    struct ss_held *held = witness < 0 ? NULL : ss_drafts_add(*dir, witness, draft, canonical, &record);
     if (!held) {
-        unlinkat(dir, draft, 0);
-        close(dir);
-        return r < 0 ? r : witness < 0 ? witness : -ENFILE;
+        unlinkat(*dir, draft, 0);
+        return witness < 0 ? witness : -ENFILE;
     }
+    ss_steal_fd(dir);
+    ss_steal_fd(&witness);
     if (image >= 0 && !(flags & O_TRUNC) && fstat(fd, &st) == 0) {
         held->copied_at = ss_stamp_of(&st);
         held->copied = true;
@@ -158,10 +157,29 @@ static bool is_sealed(int image)
     return ss_seal_read(image, &seal) != -ENODATA;
 }
 
-#define PLAIN (-EREMCHG) /* the real call has the answer */
+#define PLAIN (-EREMCHG)  /* the real call has the answer */
+#define CHANGED (-ESTALE) /* the name stands for something else by now: to be looked at again */
+
+/* Who finds a name that he has seen before gone. */
+static int gone_is_changed(int r)
+{
+    return r == -ENOENT ? CHANGED : r;
+}
+
+/* The real call, by the name, might change in place what was saved under it meanwhile. So the very file that was looked
+ * at is opened, or none. */
+static int open_same(int dir, const char *name, int flags, const struct stat *wanted)
+{
+    struct stat st;
+
+    SS_AUTO_CLOSE int fd = openat(dir, name, (flags & ~MAKES) | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return gone_is_changed(-errno);
+    return st.st_dev == wanted->st_dev && st.st_ino == wanted->st_ino ? ss_steal_fd(&fd) : CHANGED;
+}
 
 /* The name stands for a file that is there. */
-static int replace(int dir, const char *canonical, const char *name, int flags, const struct stat *st)
+static int replace(int *dir, const char *canonical, const char *name, int flags, const struct stat *st)
 {
     if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
         return -EEXIST;
@@ -169,38 +187,47 @@ static int replace(int dir, const char *canonical, const char *name, int flags, 
         return PLAIN;
     if (!(flags & O_TRUNC) && (flags & O_ACCMODE) == O_RDONLY)
         return PLAIN; /* O_CREAT, and it is there */
-    int r = check_access(dir, name, flags);
+    int r = check_access(*dir, name, flags);
     if (r < 0)
-        return r;
-    SS_AUTO_CLOSE int image = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        return gone_is_changed(r);
+    SS_AUTO_CLOSE int image = open_hidden(*dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (image < 0)
-        return -errno; /* also where it could be written, but not read: its attributes could not be taken over */
+        return gone_is_changed(
+            image); /* also where it could be written, but not read: its attributes could not be taken over */
     if (!(flags & O_TRUNC) && st->st_size > 0 && !is_sealed(image))
-        return PLAIN; /* nothing is known about it, so there is nothing to keep; an empty one waits to be filled */
+        return open_same(*dir, name, flags, st); /* nothing is known about it; an empty one waits to be filled */
     return begin_draft(dir, canonical, name, flags, 0, image);
 }
 
 /* The name stands for nothing. */
-static int begin_new(int dir, const char *canonical, const char *name, int flags, mode_t mode)
+static int begin_new(int *dir, const char *canonical, const char *name, int flags, mode_t mode)
 {
     if (!(flags & O_CREAT))
         return -ENOENT; /* the real call might change in place what gets the name in this moment */
+    if ((flags & O_ACCMODE) == O_RDONLY && (flags & O_TRUNC)) { /* nothing that gets the name now may be cut */
+        int fd = openat(*dir, name, (flags & ~O_TRUNC) | O_EXCL | O_NOFOLLOW, mode);
+        int r = fd < 0 ? -errno : fd;
+        return r == -EEXIST && !(flags & O_EXCL) ? CHANGED : r;
+    }
     if ((flags & O_ACCMODE) == O_RDONLY || (flags & O_DIRECTORY))
         return PLAIN;
     return begin_draft(dir, canonical, name, flags, mode, -1);
 }
 
-static int open_in(int dir, const char *canonical, const char *name, int flags, mode_t mode)
+static int open_in(int *dir, const char *canonical, const char *name, int flags, mode_t mode)
 {
     struct stat st;
 
     for (int tries = 0; tries < 16; tries++) {
-        if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            return errno == ENOENT ? begin_new(dir, canonical, name, flags, mode) : PLAIN;
-        int r = replace(dir, canonical, name, flags, &st);
-        if (r != -ENOENT)
+        int r;
+        if (fstatat(*dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            r = replace(dir, canonical, name, flags, &st);
+        else if (errno == ENOENT)
+            r = begin_new(dir, canonical, name, flags, mode);
+        else
+            return PLAIN;
+        if (r != CHANGED)
             return r;
-        /* Somebody took the name away meanwhile: then it is as if it had not been there. */
     }
     return -ENOENT;
 }
@@ -227,7 +254,9 @@ static int open_protected(const char *canonical, int flags, mode_t mode)
     if (!writes(flags))
         return PLAIN;
     SS_AUTO_CLOSE int dir = ss_roots_open_parent(canonical, &name);
-    return dir < 0 ? dir : open_in(dir, canonical, name, flags, mode);
+    if (dir >= 0)
+        dir = ss_self_hide_fd(dir);
+    return dir < 0 ? dir : open_in(&dir, canonical, name, flags, mode);
 }
 
 /* Outside, as far as the text goes. The kernel opens it if there is no symbolic link on the way: then the text was all

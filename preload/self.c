@@ -115,7 +115,7 @@ void ss_self_describe(struct ss_draft_record *record)
     record->opened = time(NULL);
 }
 
-int ss_self_hidden_copy(int fd)
+int ss_self_hide_fd(int fd)
 {
     struct rlimit limit;
 
@@ -125,15 +125,9 @@ int ss_self_hidden_copy(int fd)
     int hidden = fcntl(fd, F_DUPFD_CLOEXEC, (int)(most - most / 4));
     if (hidden < 0)
         hidden = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* the limit went down, or all up there are taken */
-    return hidden < 0 ? -errno : hidden;
-}
-
-int ss_self_hide_fd(int fd)
-{
-    int hidden = ss_self_hidden_copy(fd);
-
+    int error = errno;
     close(fd);
-    return hidden;
+    return hidden < 0 ? -error : hidden;
 }
 
 /* The table is whole and unlocked in the child: whoever held the lock in another thread has let it go. */

@@ -25,9 +25,8 @@ void ss_self_describe(struct ss_draft_record *record);
 void ss_self_report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ss_self_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A descriptor of our own goes where programs do not look for theirs, close-on-exec. Returns the new one or -errno.
- * hide_fd closes the old one. */
-int ss_self_hidden_copy(int fd);
+/* A descriptor of our own goes where programs do not look for theirs, close-on-exec. Closes fd. Returns the new one or
+ * -errno. */
 int ss_self_hide_fd(int fd);
 
 #endif

@@ -197,7 +197,7 @@ hashlib.sha256(b"1").hexdigest()
 os.write(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), b"sealed after the end of libcrypto")' "$mnt/h"
     check "saves as well" "$SAVESEAL" verify "$mnt/h"
     check "a program that closes every descriptor" under "$python" -c 'import os, sys
-file = open(sys.argv[1], "w")
+file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
 os.closerange(3, 1 << 16)
 file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 os.write(file, b"again")
@@ -245,6 +245,7 @@ hard_programs() {
     check "and the image is whole" "$SAVESEAL" verify "$mnt/killed"
     check "a child has a copy of a buffer, and ends by _exit: ends well" under timeout 60 "$TEST_BIN_DIR/savers" buffer "$mnt/buffer"
     equal "and what was in it is in the image once" "$(<"$mnt/buffer")" once
+    check "open() gives the lowest descriptor" under timeout 60 "$TEST_BIN_DIR/savers" lowest "$mnt/lowest"
     check "quick_exit(0): ends well" under timeout 60 "$TEST_BIN_DIR/savers" quick "$mnt/quick"
     check "and the image is whole" "$SAVESEAL" verify "$mnt/quick"
     check "quick_exit(3)" ends_with 3 "" under timeout 60 "$TEST_BIN_DIR/savers" quick-failure "$mnt/quick3"

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -252,6 +253,27 @@ static void list(void)
     must(write(fd, block, sizeof block) == sizeof block && close(fd) == 0, "close");
 }
 
+/* open() gives the lowest number that is free: programs that close 0 and open something else count on it. */
+static void open_lowest(int flags, const char *what)
+{
+    int lowest = open("/dev/null", O_RDONLY);
+    close(lowest);
+    int fd = open(path, flags, 0600);
+    must(fd == lowest, what);
+    must(pwrite(fd, block, sizeof block, 0) == sizeof block && close(fd) == 0, "close");
+}
+
+static void open_the_lowest(void)
+{
+    open_lowest(O_WRONLY | O_CREAT | O_TRUNC, "new");
+    open_lowest(O_WRONLY | O_CREAT | O_TRUNC, "over an image");
+    open_lowest(O_RDWR, "a change of an image");
+    int fd = open(path, O_RDONLY);
+    must(syscall(SYS_fremovexattr, fd, "user.saveseal.seal") == 0, "fremovexattr"); /* by number: past the library */
+    close(fd);
+    open_lowest(O_RDWR, "a change of an unsealed file");
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -268,6 +290,7 @@ static const struct {
     {"quick-failure", fail_quickly},
     {"spawn", spawn},
     {"list", list},
+    {"lowest", open_the_lowest},
 };
 
 int main(int argc, char **argv)
