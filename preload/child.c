@@ -1,11 +1,13 @@
 #include "child.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "inside.h"
 #include "self.h"
+#include "core/program.h"
 
 #define LIBRARY "libsaveseal-preload.so"
 
@@ -19,6 +21,16 @@ static const char *value_of(char *const environment[], const char *name)
     return "";
 }
 
+static void check_program(const char *command)
+{
+    char program[PATH_MAX], why[SS_PROGRAM_WHY_MAX];
+
+    if (ss_program_find(command, program) < 0)
+        return; /* it will not start */
+    if (!ss_program_is_protectable(program, ss_self_library(), why))
+        ss_self_report("%s: started without protection: %s", command, why);
+}
+
 void ss_child_starts(const char *program, char *const environment[])
 {
     int saved = errno;
@@ -26,10 +38,14 @@ void ss_child_starts(const char *program, char *const environment[])
     if (!ss_active || ss_inside() || !program)
         return;
     SS_INSIDE;
+    if (!ss_self_reports())
+        return;
     if (!strstr(value_of(environment, "LD_PRELOAD"), LIBRARY))
         ss_self_report("%s: started without the library (LD_PRELOAD): what it opens and saves is not protected",
                        program);
     else if (!*value_of(environment, "SAVESEAL_DIRS"))
         ss_self_report("%s: started without SAVESEAL_DIRS: what it opens and saves is not protected", program);
+    else
+        check_program(program);
     errno = saved;
 }

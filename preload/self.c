@@ -1,5 +1,6 @@
 #include "self.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -34,6 +35,7 @@ static struct {
 static struct ss_draft_record writer; /* pid 0: not made yet */
 
 static bool reports;
+static const char *library = "";
 
 /* The C library does not know its environment yet when we begin. */
 static const char *get(char **environment, const char *name)
@@ -64,6 +66,16 @@ __attribute__((format(printf, 1, 0))) static void say(const char *format, va_lis
     text[len++] = '\n';
     if (write(STDERR_FILENO, text, len) < 0)
         return; /* nobody to tell it to */
+}
+
+bool ss_self_reports(void)
+{
+    return reports;
+}
+
+const char *ss_self_library(void)
+{
+    return library;
 }
 
 void ss_self_report(const char *format, ...)
@@ -170,6 +182,7 @@ static int set_up(void)
 __attribute__((constructor)) static void begin(int argc, char **argv, char **environment)
 {
     const char *dirs = get(environment, "SAVESEAL_DIRS");
+    Dl_info own;
     char why[512] = "";
 
     (void)argc;
@@ -178,6 +191,8 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
     if (!dirs || !dirs[0])
         return;
     reports = has_value(environment, "SAVESEAL_REPORT", "1");
+    if (reports && dladdr(&reports, &own))
+        library = own.dli_fname;
     int r = ss_roots_init(dirs, why, sizeof why);
     if (r > 0) { /* so many are to be protected here */
         r = set_up();

@@ -158,14 +158,16 @@ only_libvirt() {
 
 # What would be unprotected is told.
 reported() {
-    "$tool" run --dir "$mnt" --report -- "$python" -c 'import ctypes, os
+    "$tool" run --dir "$mnt" --report -- "$python" -c 'import ctypes, os, sys
 os.spawnve(os.P_WAIT, "/bin/true", ["true"], {})
 os.posix_spawn("/bin/true", ["true"], {"LD_PRELOAD": os.environ["LD_PRELOAD"]})
 os.spawnve(os.P_WAIT, "/bin/true", ["true"], os.environ)
-ctypes.CDLL(None).syscall(425, 1, 0) # io_uring_setup' 2>"$said"
+os.spawnve(os.P_WAIT, sys.argv[1], ["static"], os.environ)
+ctypes.CDLL(None).syscall(425, 1, 0) # io_uring_setup' "$static" 2>"$said"
     equal "--report: what is started without protection, and io_uring" "$(<"$said")" \
         "saveseal: /bin/true: started without the library (LD_PRELOAD): what it opens and saves is not protected
 saveseal: /bin/true: started without SAVESEAL_DIRS: what it opens and saves is not protected
+saveseal: $static: started without protection: linked statically, so that no library can be loaded into it
 saveseal: io_uring: what is opened or closed through it is not protected"
     equal "and without it nothing is said" "$(under env -i true 2>&1)" ""
 }

@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "core/program.h"
 #include "core/util.h"
 #include "report.h"
-#include "target.h"
 #include "text.h"
 
 #define STATUS_NOT_FOUND 127 /* as shells have it */
@@ -103,19 +103,19 @@ static void set_environment(const char *dirs, const char *library, const struct 
 static enum ss_class start(char **command, const char *dirs, const struct how *how)
 {
     SS_AUTO_FREE char *quoted = text_quote(command[0]);
-    SS_AUTO_FREE char *program = target_find(command[0]);
     SS_AUTO_FREE char *library = find_library();
-    char why[TARGET_WHY_MAX];
+    char program[PATH_MAX], why[SS_PROGRAM_WHY_MAX];
 
-    if (!program) {
-        report("%s: %s", quoted, strerrordesc_np(errno));
-        return (enum ss_class)(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_REFUSED);
+    int r = ss_program_find(command[0], program);
+    if (r < 0) {
+        report("%s: %s", quoted, strerrordesc_np(-r));
+        return (enum ss_class)(r == -ENOENT ? STATUS_NOT_FOUND : STATUS_REFUSED);
     }
     if (strpbrk(library, " :\t\n")) { /* what LD_PRELOAD takes for the end of a name */
         report("%s: the name of the library has a blank or a colon in it", library);
         return (enum ss_class)STATUS_REFUSED;
     }
-    if (!target_is_protectable(program, library, why)) {
+    if (!ss_program_is_protectable(program, library, why)) {
         report("%s: %s%s", quoted, why, how->permissive ? "; it runs unprotected" : "; not started unprotected");
         if (!how->permissive)
             return (enum ss_class)STATUS_REFUSED;

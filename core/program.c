@@ -1,4 +1,4 @@
-#include "target.h"
+#include "program.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -11,8 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "core/util.h"
-#include "report.h"
+#include "util.h"
 
 #define INTERPRETERS_MAX 5 /* as many as the kernel follows */
 #define HEAD_SIZE 4096
@@ -32,25 +31,29 @@ static bool is_program(const char *path)
     return access(path, X_OK) == 0;
 }
 
-char *target_find(const char *command)
+int ss_program_find(const char *command, char path[PATH_MAX])
 {
-    const char *directories = getenv("PATH");
-    int error = ENOENT;
+    const char *rest = getenv("PATH");
+    int error = -ENOENT;
 
-    if (strchr(command, '/'))
-        return is_program(command) ? report_must(strdup(command)) : NULL;
-    SS_AUTO_FREE char *list = report_must(strdup(directories ? directories : "/bin:/usr/bin"));
-    char *rest = list;
-    for (const char *dir; (dir = strsep(&rest, ":"));) {
-        char *path = report_format("%s/%s", dir[0] ? dir : ".", command);
-        if (is_program(path))
-            return path;
-        if (errno == EACCES)
-            error = EACCES;
-        free(path);
+    if (strchr(command, '/')) {
+        if ((size_t)snprintf(path, PATH_MAX, "%s", command) >= PATH_MAX)
+            return -ENAMETOOLONG;
+        return is_program(path) ? 0 : -errno;
     }
-    errno = error;
-    return NULL;
+    if (!rest)
+        rest = "/bin:/usr/bin";
+    for (bool more = true; more; rest++) {
+        size_t len = strcspn(rest, ":");
+        int n = snprintf(path, PATH_MAX, "%.*s/%s", len > 0 ? (int)len : 1, len > 0 ? rest : ".", command);
+        if (n > 0 && n < PATH_MAX && is_program(path))
+            return 0;
+        if (errno == EACCES)
+            error = -EACCES;
+        rest += len;
+        more = *rest == ':';
+    }
+    return error;
 }
 
 /* Reads the first bytes of a file, zeros behind them. */
@@ -134,14 +137,14 @@ static bool is_go(const char *path, const Elf64_Ehdr *header)
     return false;
 }
 
-static bool refuse(char why[TARGET_WHY_MAX], const char *reason)
+static bool refuse(char why[SS_PROGRAM_WHY_MAX], const char *reason)
 {
-    snprintf(why, TARGET_WHY_MAX, "%s", reason);
+    snprintf(why, SS_PROGRAM_WHY_MAX, "%s", reason);
     return false;
 }
 
 static bool is_elf_protectable(const char *path, const Elf64_Ehdr *header, const Elf64_Ehdr *library,
-                               char why[TARGET_WHY_MAX])
+                               char why[SS_PROGRAM_WHY_MAX])
 {
     if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
         return refuse(why, "neither an ELF program nor a script");
@@ -167,7 +170,7 @@ static char *interpreter_of(char *head)
     return name;
 }
 
-bool target_is_protectable(const char *program, const char *library, char why[TARGET_WHY_MAX])
+bool ss_program_is_protectable(const char *program, const char *library, char why[SS_PROGRAM_WHY_MAX])
 {
     _Alignas(Elf64_Ehdr) char ours[HEAD_SIZE], head[HEAD_SIZE];
     char path[PATH_MAX];
@@ -175,7 +178,7 @@ bool target_is_protectable(const char *program, const char *library, char why[TA
     snprintf(path, sizeof path, "%s", program);
     ssize_t n = read_head(library, ours);
     if (n < (ssize_t)sizeof(Elf64_Ehdr)) {
-        snprintf(why, TARGET_WHY_MAX, "%.200s can not be read", library);
+        snprintf(why, SS_PROGRAM_WHY_MAX, "%.200s can not be read", library);
         return false;
     }
     for (int i = 0; i < INTERPRETERS_MAX; i++) {
