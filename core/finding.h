@@ -47,6 +47,18 @@ enum ss_finding {
     SS_NO_PERMISSION,
     SS_IO_ERROR,
     SS_USAGE,
+    /* on what an image holds, and on what libvirt answered */
+    SS_HEADER_DAMAGED,
+    SS_STREAM_DAMAGED,
+    SS_DESCRIPTION_DAMAGED,
+    SS_HOST_INCOMPATIBLE,
+    SS_BITMAP_MISSING,
+    SS_BITMAP_UNSUPPORTED,
+    SS_REQUEST_REFUSED,
+    SS_BUSY,
+    SS_NO_SPACE,
+    SS_HOST_TROUBLE,
+    SS_UNCLASSIFIED,
     SS_FINDING_COUNT
 };
 
@@ -55,6 +67,7 @@ struct ss_finding_text {
     enum ss_class class;
     const char *sentence; /* what is the matter, no final stop */
     const char *advice;   /* what to do now, no final stop; "" when there is nothing to do */
+    const char *since;    /* the version that knew it first */
 };
 
 /* The row of the table; never NULL for a value below SS_FINDING_COUNT. */

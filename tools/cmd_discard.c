@@ -80,7 +80,7 @@ static enum ss_class discard(const char *path, bool force)
 static enum ss_class run(int argc, char **argv)
 {
     bool force = false;
-    const struct command_flag flags[] = {{"force", &force}, {NULL, NULL}};
+    const struct command_flag flags[] = {{"force", &force, NULL}, {NULL, NULL, NULL}};
     enum ss_class class;
 
     int first = command_parse(&command_discard, argc, argv, flags, 1, INT_MAX, &class);

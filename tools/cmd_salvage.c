@@ -98,7 +98,7 @@ static void print_report(const char *path, const struct draftfile *draft, const 
 
 static enum ss_class run(int argc, char **argv)
 {
-    const struct command_flag flags[] = {{NULL, NULL}};
+    const struct command_flag flags[] = {{NULL, NULL, NULL}};
     DRAFTFILE_AUTO_CLOSE struct draftfile draft = DRAFTFILE_NONE;
     PLACE_AUTO_CLOSE struct place place = PLACE_NONE;
     struct ss_format_probe probe;

@@ -276,7 +276,7 @@ static enum ss_class show_draft(const char *path, bool json)
 static enum ss_class run(int argc, char **argv)
 {
     bool json = false;
-    const struct command_flag flags[] = {{"json", &json}, {NULL, NULL}};
+    const struct command_flag flags[] = {{"json", &json, NULL}, {NULL, NULL, NULL}};
     enum ss_class class;
 
     int first = command_parse(&command_show, argc, argv, flags, 1, 1, &class);

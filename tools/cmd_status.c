@@ -239,7 +239,7 @@ static enum ss_class run(int argc, char **argv)
     char *fallback[] = {here};
     enum ss_class class = SS_CLASS_INTACT;
     bool json = false;
-    const struct command_flag flags[] = {{"json", &json}, {NULL, NULL}};
+    const struct command_flag flags[] = {{"json", &json, NULL}, {NULL, NULL, NULL}};
 
     int first = command_parse(&command_status, argc, argv, flags, 0, INT_MAX, &class);
     if (first < 0)

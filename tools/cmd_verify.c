@@ -199,7 +199,7 @@ static void print_summary(const struct tally *tally)
 static enum ss_class run(int argc, char **argv)
 {
     bool json = false, quick = false;
-    const struct command_flag flags[] = {{"json", &json}, {"quick", &quick}, {NULL, NULL}};
+    const struct command_flag flags[] = {{"json", &json, NULL}, {"quick", &quick, NULL}, {NULL, NULL, NULL}};
     struct tally tally = {.worst = SS_CLASS_INTACT};
     enum ss_class class;
 

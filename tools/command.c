@@ -48,10 +48,11 @@ int command_parse(const struct command *command, int argc, char **argv, const st
     struct option options[FLAGS_MAX + 2] = {{"help", no_argument, NULL, 'h'}};
 
     for (int i = 0; i < FLAGS_MAX && flags[i].name; i++)
-        options[i + 1] = (struct option){flags[i].name, no_argument, NULL, 0x100 + i};
+        options[i + 1] =
+            (struct option){flags[i].name, flags[i].text ? required_argument : no_argument, NULL, 0x100 + i};
     opterr = 0;
     optind = 0; /* glibc: start afresh */
-    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
         if (c == 'h') {
             command_help(command, stdout);
             *result = SS_CLASS_INTACT;
@@ -61,7 +62,15 @@ int command_parse(const struct command *command, int argc, char **argv, const st
             *result = wrong_option(command, argv);
             return -1;
         }
-        *flags[c - 0x100].value = true;
+        if (c == ':') {
+            *result = command_usage(command, "%s needs a value", argv[optind - 1]);
+            return -1;
+        }
+        const struct command_flag *flag = &flags[c - 0x100];
+        if (flag->text)
+            *flag->text = optarg;
+        else
+            *flag->value = true;
     }
     if (argc - optind < min || argc - optind > max) {
         *result = command_usage(command, "%s", argc - optind < min ? "a name is missing" : "too many names");

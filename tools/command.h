@@ -15,12 +15,14 @@ struct command {
     enum ss_class (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
-extern const struct command command_status, command_verify, command_show, command_discard, command_salvage, command_run;
+extern const struct command command_status, command_verify, command_show, command_discard, command_salvage, command_run,
+    command_errors, command_classify;
 
-/* An option without a value, long form only. */
+/* An option, long form only. */
 struct command_flag {
     const char *name; /* NULL ends a list */
-    bool *value;
+    bool *value;      /* set by one without a value; else NULL, and: */
+    const char **text;
 };
 
 /* Reads the options. Returns the index of the first operand; or -1 with what to exit with, after --help or a wrong

@@ -9,7 +9,8 @@
 #include "text.h"
 
 static const struct command *const commands[] = {
-    &command_status, &command_verify, &command_show, &command_discard, &command_salvage, &command_run,
+    &command_status,  &command_verify, &command_show,   &command_discard,
+    &command_salvage, &command_run,    &command_errors, &command_classify,
 };
 
 static void print_help(FILE *stream)

@@ -47,6 +47,17 @@ static const struct {
     {"no-permission", SS_NO_PERMISSION, SS_CLASS_INVALID},
     {"io-error", SS_IO_ERROR, SS_CLASS_TEMPORARY},
     {"usage", SS_USAGE, SS_CLASS_INVALID},
+    {"header-damaged", SS_HEADER_DAMAGED, SS_CLASS_DAMAGED},
+    {"stream-damaged", SS_STREAM_DAMAGED, SS_CLASS_DAMAGED},
+    {"description-damaged", SS_DESCRIPTION_DAMAGED, SS_CLASS_DAMAGED},
+    {"host-incompatible", SS_HOST_INCOMPATIBLE, SS_CLASS_DAMAGED},
+    {"bitmap-missing", SS_BITMAP_MISSING, SS_CLASS_INCONSISTENT},
+    {"bitmap-unsupported", SS_BITMAP_UNSUPPORTED, SS_CLASS_INVALID},
+    {"request-refused", SS_REQUEST_REFUSED, SS_CLASS_INVALID},
+    {"busy", SS_BUSY, SS_CLASS_TEMPORARY},
+    {"no-space", SS_NO_SPACE, SS_CLASS_TEMPORARY},
+    {"host-trouble", SS_HOST_TROUBLE, SS_CLASS_TEMPORARY},
+    {"unclassified", SS_UNCLASSIFIED, SS_CLASS_UNKNOWN},
 };
 
 static void test_table(void **state)
