@@ -315,6 +315,22 @@ static bool is_in_use(int dir, const char *name)
            (ss_draft_read(fd, &record) == 0 && record.state == SS_DRAFT_PREPARED && ss_draft_is_written(fd));
 }
 
+/* A PREPARED draft was committed by its writer and lacks only the rename. Whoever died may have done so before its sync
+ * ended, and to be read from memory is not to be on the disk. */
+static int publish_committed(int dir, const char *name, int fd, struct ss_draft_record *record)
+{
+    if (fsync(fd) < 0) {
+        record->state = SS_DRAFT_INTERRUPTED;
+        record->reason = SS_SYNC_FAILED;
+        snprintf(record->detail, sizeof record->detail, "fsync failed: %s", strerrordesc_np(errno));
+        return ss_draft_write(fd, record);
+    }
+    int r = ss_draft_publish(dir, name, fd, record->target, record->exclusive);
+    if (r == 0)
+        r = ss_draft_sync_dir(dir);
+    return r < 0 ? r : 1;
+}
+
 int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
 {
     struct ss_draft_record found = {0};
@@ -336,16 +352,10 @@ int ss_draft_recover(int dir, const char *name, struct ss_draft_record *record)
     }
     if (r < 0)
         return r;
-    /* A PREPARED draft was committed by its writer and lacks only the rename. */
     bool whole = found.state != SS_DRAFT_INTERRUPTED && sealed_and_whole(fd);
     if (found.state == SS_DRAFT_PREPARED && whole && ss_draft_may_replace(dir, fd, found.target)) {
-        r = ss_draft_publish(dir, name, fd, found.target, found.exclusive);
-        if (r == 0)
-            r = ss_draft_sync_dir(dir);
-        *record = found;
-        return r < 0 ? r : 1;
-    }
-    if (found.state != SS_DRAFT_INTERRUPTED) {
+        r = publish_committed(dir, name, fd, &found);
+    } else if (found.state != SS_DRAFT_INTERRUPTED) {
         set_crash_reason(&found, whole);
         r = ss_draft_write(fd, &found);
     }
@@ -380,7 +390,8 @@ int ss_draft_sync_dir(int dir)
 
 static int probe_by_statistics(const struct statfs *fs)
 {
-    return (uint64_t)fs->f_bavail * (uint64_t)fs->f_frsize < PROBE_SIZE ? -ENOSPC : 0;
+    bool limited = fs->f_blocks > 0; /* a tmpfs may have no size */
+    return limited && (uint64_t)fs->f_bavail * (uint64_t)fs->f_frsize < PROBE_SIZE ? -ENOSPC : 0;
 }
 
 int ss_draft_probe_space(int dir, int fd)

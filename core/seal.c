@@ -183,7 +183,7 @@ int ss_seal_make_synced(int fd, uint64_t size, bool full, const char *writer, co
     int r = ss_seal_make(fd, size, full, writer, run, seal);
     if (threaded)
         pthread_join(thread, NULL);
-    *synced = job.result;
+    *synced = threaded ? job.result : SS_NOT_SYNCED;
     return r;
 }
 

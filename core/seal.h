@@ -49,7 +49,8 @@ int ss_seal_make(int fd, uint64_t size, bool full, const char *writer, const str
 
 /* The same while the data is synced, which takes as long as the digests and waits for the disk, not for the processor:
  * sync(context) runs in another thread, with all signals blocked; *synced is what it returned. The seal has to be
- * synced after that anyway, so what is small is not synced here: *synced is 0 then. */
+ * synced after that anyway, so what is small is not synced here: *synced is SS_NOT_SYNCED then. */
+#define SS_NOT_SYNCED 1
 int ss_seal_make_synced(int fd, uint64_t size, bool full, const char *writer, const struct ss_digest_run *run,
                         int (*sync)(void *context), void *context, int *synced, struct ss_seal *seal);
 

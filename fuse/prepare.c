@@ -29,9 +29,10 @@ static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, uint64_t size
 /* When the format's mark went from "partial" to "done" in this very save, its writer has committed it: a crash between
  * here and the rename may then be repaired by publishing it. The seal's whole digest proves at that time that every
  * byte is there. */
-static int write_commitment(struct ss_fs *fs, struct ss_save *save, const struct ss_format_probe *probe)
+static int write_commitment(struct ss_fs *fs, struct ss_save *save, const struct ss_format_probe *probe, bool synced)
 {
     struct ss_draft_record record;
+    int r = 0;
 
     pthread_mutex_lock(&save->state);
     bool commits =
@@ -44,7 +45,10 @@ static int write_commitment(struct ss_fs *fs, struct ss_save *save, const struct
     pthread_mutex_unlock(&save->state);
     if (!commits)
         return 0;
-    int r = ss_draft_write(atomic_load(&save->draft), &record);
+    if (!synced)
+        r = ss_content_fsync(save, true); /* what is promised is on the disk, and no error was told of it */
+    if (r == 0)
+        r = ss_draft_write(atomic_load(&save->draft), &record);
     pthread_mutex_lock(&save->state);
     bool taken_back = !save->committed; /* meanwhile, so perhaps before this was written */
     record = save->record;
@@ -76,7 +80,7 @@ static int seal_draft(struct ss_fs *fs, struct ss_save *save, uint64_t size, con
     if (r == 0)
         r = ss_seal_write(fd, &seal);
     if (r == 0)
-        r = write_commitment(fs, save, probe);
+        r = write_commitment(fs, save, probe, synced == 0);
     if (r < 0)
         return r;
     r = ss_content_fsync(save, false); /* the attributes */

@@ -183,6 +183,8 @@ static int replace(int *dir, const char *canonical, const char *name, int flags,
 {
     if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
         return -EEXIST;
+    if (S_ISLNK(st->st_mode) && !(flags & O_NOFOLLOW))
+        return -ELOOP; /* decide() follows it; what is put in its place after that is not opened at all */
     if (!S_ISREG(st->st_mode) || (flags & O_DIRECTORY))
         return PLAIN;
     if (!(flags & O_TRUNC) && (flags & O_ACCMODE) == O_RDONLY)
@@ -309,11 +311,13 @@ static int decide(int dirfd, const char *path, int flags, mode_t mode, bool look
 /* What is only passed on is called outside the guard: it may wait for long, and be left by a signal. */
 int ss_begin_open(int dirfd, const char *path, int flags, mode_t mode)
 {
+    int saved = errno;
     int r = decide(dirfd, path, flags, mode, false);
     if (r == TRY) {
         int fd = open_without_links(dirfd, path, flags, mode);
         if (fd >= 0 || errno != ELOOP)
             return fd;
+        errno = saved;
         r = decide(dirfd, path, flags, mode, true);
     }
     if (r == PLAIN)

@@ -2,28 +2,32 @@
 #include "core/crypto.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 static struct ss_crypto loaded;
-static bool complete;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Atomic bool complete;
 
-/* RTLD_LOCAL: a program that has another libcrypto goes on with that one. It stays until the process ends. */
-static void load(void)
+/* RTLD_LOCAL: a program that has another libcrypto goes on with that one. It stays until the process ends. What fails,
+ * for want of a descriptor perhaps, is tried again. Two threads at once store the same values at worst. */
+static bool load(void)
 {
     void *library = dlopen(SAVESEAL_LIBCRYPTO, RTLD_NOW | RTLD_LOCAL);
+    bool found = true;
 
-    complete = library != NULL;
+    if (!library)
+        return false;
 #define LOOK_UP(name)                                                                                                  \
-    *(void **)(void *)&loaded.name = library ? dlsym(library, #name) : NULL;                                           \
-    complete &= loaded.name != NULL;
+    *(void **)(void *)&loaded.name = dlsym(library, #name);                                                            \
+    found &= loaded.name != NULL;
     SS_CRYPTO_FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
+    if (found)
+        atomic_store_explicit(&complete, true, memory_order_release);
+    return found;
 }
 
 const struct ss_crypto *ss_crypto(void)
 {
-    pthread_once(&once, load);
-    return complete ? &loaded : NULL;
+    return atomic_load_explicit(&complete, memory_order_acquire) || load() ? &loaded : NULL;
 }

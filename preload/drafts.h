@@ -25,7 +25,7 @@ struct ss_held {
     pthread_mutex_t judging;
 
     /* fixed while it is in the table */
-    int dir;     /* O_PATH, hidden */
+    int dir;     /* hidden; O_PATH where it may not be read */
     int witness; /* O_RDONLY, hidden: open since the draft was made, so that it hears of every write-back error */
     char name[SS_DRAFT_NAME_SIZE];
     dev_t dev;

@@ -164,7 +164,8 @@ static void end_all(int status)
     for_each(end_postponed, status);
     if (status == 0)
         for_each(end_mapped, status);
-    ss_ending_look();
+    catch_up();
+    for_each(look_at, 0);
 }
 
 /* Inside: a signal handler ends the process; what it interrupted stays unpublished. */

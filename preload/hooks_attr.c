@@ -127,11 +127,10 @@ static int status_of(const char *path, struct stat *st)
 /* truncate changes an image: it is a save like any other, opened and closed. */
 static int cut(const char *path, off_t length)
 {
-    char canonical[PATH_MAX];
     struct stat st;
 
-    if (!ss_active || ss_inside() || !path || length < 0 || !ss_where_by_text(AT_FDCWD, path, canonical) ||
-        status_of(path, &st) < 0 || !S_ISREG(st.st_mode))
+    if (!ss_active || ss_inside() || !path || length < 0 || !ss_begin_concerns(path) || status_of(path, &st) < 0 ||
+        !S_ISREG(st.st_mode))
         return ss_real()->truncate(path, length);
     int fd = ss_begin_open(AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);
     if (fd < 0)

@@ -2,6 +2,7 @@
 /* A dirent has 64-bit members on every machine that the library runs on: the two names are one function. */
 #include <dirent.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -83,8 +84,8 @@ static int next_entry_into(DIR *directory, struct dirent *buf, struct dirent **r
         if (r != 0 || !*result)
             return r;
         const struct dirent *instead = seen_as(directory, buf);
-        if (instead && instead != buf)
-            memcpy(buf, instead, sizeof *instead);
+        if (instead && instead != buf) /* the buffer needs no more room than a name of 255 bytes takes */
+            memcpy(buf, instead, offsetof(struct dirent, d_name) + strlen(instead->d_name) + 1);
         if (instead)
             return 0;
     }

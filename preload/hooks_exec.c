@@ -53,11 +53,11 @@ static size_t count(va_list arguments)
     return n;
 }
 
-static void collect(char **row, const char *first, va_list arguments)
+static void collect(char **row, const char *first, va_list *arguments)
 {
     *row++ = (char *)first;
     do
-        *row = va_arg(arguments, char *);
+        *row = va_arg(*arguments, char *);
     while (*row++);
 }
 
@@ -71,7 +71,7 @@ static void collect(char **row, const char *first, va_list arguments)
         va_end(arguments);                                                                                             \
         char **row = __builtin_alloca((n + 1) * sizeof *row);                                                          \
         va_start(arguments, first);                                                                                    \
-        collect(row, first, arguments);                                                                                \
+        collect(row, first, &arguments);                                                                               \
         char *const *environment = environment_of;                                                                     \
         va_end(arguments);                                                                                             \
         return SS_HOOK(execute(path, row, environment));                                                               \

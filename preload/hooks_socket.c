@@ -1,6 +1,7 @@
 /* Descriptors that come through a socket may be drafts'. */
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "drafts.h"
 #include "inside.h"
@@ -71,7 +72,7 @@ SS_EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
 SS_EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
-    for (unsigned i = 0; messages && i < count; i++)
+    for (unsigned i = 0; ss_drafts_any() && i < count && i < UIO_MAXIOV; i++)
         note_sent(&messages[i].msg_hdr);
     return ss_real()->sendmmsg(fd, messages, count, flags);
 }

@@ -5,6 +5,7 @@
 #ifndef SAVESEAL_PRELOAD_INSIDE_H
 #define SAVESEAL_PRELOAD_INSIDE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 
 /* initial-exec: no allocation and no lock at its first use in a thread. */
@@ -15,19 +16,24 @@ static inline bool ss_inside(void)
     return ss_inside_depth > 0;
 }
 
-static inline unsigned ss_inside_enter(void)
+/* A thread that is cancelled here would leave locks and leases behind. Returns what it was before. */
+static inline int ss_inside_enter(void)
 {
-    return ++ss_inside_depth;
+    int before = PTHREAD_CANCEL_DISABLE;
+
+    if (ss_inside_depth++ == 0)
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
 }
 
-static inline void ss_inside_leave(unsigned *entered)
+static inline void ss_inside_leave(int *before)
 {
-    (void)entered;
-    ss_inside_depth--;
+    if (--ss_inside_depth == 0)
+        pthread_setcancelstate(*before, NULL);
 }
 
-/* Until the end of the block our own calls are the real ones. */
-#define SS_INSIDE __attribute__((cleanup(ss_inside_leave), unused)) unsigned ss_inside_here = ss_inside_enter()
+/* Until the end of the block our own calls are the real ones, and the thread can not be cancelled. */
+#define SS_INSIDE __attribute__((cleanup(ss_inside_leave), unused)) int ss_inside_here = ss_inside_enter()
 
 /* A call of a hook outside the guard, because what it does is wanted: checked.c finds those that are not meant. */
 #ifdef SS_CHECKED

@@ -143,17 +143,28 @@ static int seal(struct ss_held *held, int fd, uint64_t size, const struct ss_for
 {
     struct ss_seal made;
 
-    *synced = 0;
+    *synced = SS_NOT_SYNCED;
     if (size == 0)
         return ss_seal_remove(fd); /* an empty file is published unsealed: there is nothing to vouch for */
     int r = ss_seal_make_synced(fd, size, true, held->record.writer, NULL, sync_data, held, synced, &made);
-    if (r == 0)
-        r = ss_seal_write(fd, &made);
-    if (r == 0 && held->was_partial && probe->completion == SS_COMPLETION_DONE) {
-        held->record.state = SS_DRAFT_PREPARED; /* a crash between here and the rename is repaired by publishing it */
-        r = ss_draft_write(fd, &held->record);
-    }
-    return r;
+    if (r < 0 || *synced < 0)
+        return r;
+    r = ss_seal_write(fd, &made);
+    if (r < 0 || !held->was_partial || probe->completion != SS_COMPLETION_DONE)
+        return r;
+    if (*synced == SS_NOT_SYNCED)
+        *synced = sync_data(held); /* what is promised is on the disk, and no error was told of it */
+    if (*synced < 0)
+        return 0;
+    held->record.state = SS_DRAFT_PREPARED; /* a crash between here and the rename is repaired by publishing it */
+    return ss_draft_write(fd, &held->record);
+}
+
+static void look_later(struct ss_held *held, const struct ss_stamp *seen)
+{
+    held->left_at = *seen;
+    held->left = true;
+    atomic_store(&ss_judge_any_left, true);
 }
 
 /* With judging held. seen: its content before it was found that others have it. taken: what take gave, or -1. The
@@ -162,9 +173,7 @@ static void note_leaving(struct ss_held *held, const struct ss_stamp *seen, int 
 {
     struct ss_draft_record record;
 
-    held->left_at = *seen;
-    held->left = true;
-    atomic_store(&ss_judge_any_left, true);
+    look_later(held, seen);
     if (held->record.pid != getpid() || held->record.left)
         return;
     SS_AUTO_CLOSE int own = taken < 0 ? open_again(held) : -1;
@@ -298,8 +307,8 @@ static int judge(struct ss_held *held, int fd)
                           r);
     int synced;
     r = seal(held, fd, (uint64_t)st.st_size, &probe, &synced);
-    if (fsync(held->witness) < 0 && synced == 0)
-        synced = -errno; /* of the attributes; the data has been synced with its digests */
+    if (fsync(held->witness) < 0 && synced >= 0)
+        synced = -errno;
     if (synced < 0)
         return keep_errno(held, fd, SS_SYNC_FAILED, "fsync failed", synced);
     if (r < 0)
@@ -318,8 +327,10 @@ static int judge_if_last(struct ss_held *held)
     int fd = take(held);
     if (fd == -EAGAIN) /* somebody still writes; whoever closes last is asked again */
         note_leaving(held, &seen, -1);
-    if (fd == -ESTALE)
+    else if (fd == -ESTALE)
         held->over = true;
+    else if (fd < 0)
+        look_later(held, &seen); /* no descriptor is free: at the next look, at the latest at the end of the process */
     int r = fd >= 0 ? judge(held, fd) : fd == -EAGAIN || fd == -ESTALE ? 0 : fd;
     give_back(held, fd);
     return r;

@@ -75,8 +75,7 @@
     X(fexecve)                                                                                                         \
     X(posix_spawn)                                                                                                     \
     X(posix_spawnp)                                                                                                    \
-    X(posix_spawn_file_actions_addopen)                                                                                \
-    X(posix_spawn_file_actions_destroy)
+    X(posix_spawn_file_actions_addopen)
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* programs may call what nobody should */

@@ -19,6 +19,7 @@
 #include "real.h"
 #include "roots.h"
 #include "core/proc.h"
+#include "core/util.h"
 
 #define STATUS_REFUSED 126 /* what shells use for "can not be executed" */
 
@@ -178,6 +179,23 @@ static int set_up(void)
     return r;
 }
 
+/* A word that is not known may have been meant to protect. */
+static int check_settings(char **environment, char *why, size_t size)
+{
+    static const struct {
+        const char *name, *plain, *other;
+    } settings[] = {{"SAVESEAL_COMMIT", "close", "exit"}, {"SAVESEAL_FORMAT", "any", "libvirt"}};
+
+    for (size_t i = 0; i < SS_ARRAY_SIZE(settings); i++) {
+        const char *value = get(environment, settings[i].name);
+        if (!value || strcmp(value, settings[i].plain) == 0 || strcmp(value, settings[i].other) == 0)
+            continue;
+        snprintf(why, size, "%s is %s or %s", settings[i].name, settings[i].plain, settings[i].other);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 /* The library is marked to be initialised first (meson.build), so that our exit handler is the last to run. */
 __attribute__((constructor)) static void begin(int argc, char **argv, char **environment)
 {
@@ -193,7 +211,9 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
     reports = has_value(environment, "SAVESEAL_REPORT", "1");
     if (reports && dladdr(&reports, &own))
         library = own.dli_fname;
-    int r = ss_roots_init(dirs, why, sizeof why);
+    int r = check_settings(environment, why, sizeof why);
+    if (r == 0)
+        r = ss_roots_init(dirs, why, sizeof why);
     if (r > 0) { /* so many are to be protected here */
         r = set_up();
         if (r < 0)

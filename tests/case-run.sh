@@ -81,6 +81,8 @@ started() {
         "$tool" "$mnt" "$said"
     check "a library that can not be set up stops the process" ends_with 126 "*can not be protected*not started unprotected*" \
         env "SAVESEAL_DIRS=$work/nothing" "LD_PRELOAD=$work/run/preload/libsaveseal-preload.so" true
+    check "nor settings that it does not know" ends_with 126 "*SAVESEAL_FORMAT is any or libvirt*" \
+        env "SAVESEAL_DIRS=$mnt" SAVESEAL_FORMAT=qcow2 "LD_PRELOAD=$work/run/preload/libsaveseal-preload.so" true
     equal "no libcrypto before the first seal, and then it is there" \
         "$(under bash -c 'grep -c libcrypto /proc/$$/maps; echo x >"$0"; grep -qc libcrypto /proc/$$/maps && echo there' "$mnt/c")" \
         $'0\nthere'
@@ -163,13 +165,45 @@ os.spawnve(os.P_WAIT, "/bin/true", ["true"], {})
 os.posix_spawn("/bin/true", ["true"], {"LD_PRELOAD": os.environ["LD_PRELOAD"]})
 os.spawnve(os.P_WAIT, "/bin/true", ["true"], os.environ)
 os.spawnve(os.P_WAIT, sys.argv[1], ["static"], os.environ)
-ctypes.CDLL(None).syscall(425, 1, 0) # io_uring_setup' "$static" 2>"$said"
+os.waitpid(os.posix_spawn("/bin/true", ["true"], os.environ, file_actions=[
+    (os.POSIX_SPAWN_OPEN, 1, sys.argv[2] + "/spawn", os.O_WRONLY | os.O_CREAT, 0o600)]), 0)
+ctypes.CDLL(None).syscall(425, 1, 0) # io_uring_setup' "$static" "$mnt" 2>"$said"
     equal "--report: what is started without protection, and io_uring" "$(<"$said")" \
         "saveseal: /bin/true: started without the library (LD_PRELOAD): what it opens and saves is not protected
 saveseal: /bin/true: started without SAVESEAL_DIRS: what it opens and saves is not protected
 saveseal: $static: started without protection: linked statically, so that no library can be loaded into it
+saveseal: $mnt/spawn: opened by posix_spawn: what is saved there is not protected
 saveseal: io_uring: what is opened or closed through it is not protected"
     equal "and without it nothing is said" "$(under env -i true 2>&1)" ""
+}
+
+# A symbolic link in the directory is followed to what it names.
+links() {
+    under bash -c 'printf old >"$0"' "$mnt/image"
+    ln -s image "$mnt/link"
+    under bash -c 'exec >"$0"; printf half; kill -KILL $$' "$mnt/link"
+    equal "a save through a link, killed: the old version stays" "$(<"$mnt/image"), $(entry "$mnt" image)" \
+        $'old, image sealed intact\ndraft interrupted writer-vanished its writer ended without closing it'
+    under bash -c 'printf new >"$0"' "$mnt/link"
+    check "one that is closed: the new one is there" grep -qx new "$mnt/image"
+    ln -s "$mnt/link" "$work/outside"
+    under truncate -s 1 "$work/outside"
+    equal "truncate from outside" "$(<"$mnt/image")" n
+    check "all is sealed, and the link is there" "$SAVESEAL" verify "$mnt/link"
+    ln -s made "$mnt/dangling"
+    under bash -c 'exec >"$0"; printf half; kill -KILL $$' "$mnt/dangling"
+    check "a link to nothing, killed: nothing is made" [ ! -e "$mnt/made" ]
+    under bash -c 'printf new >"$0"' "$mnt/dangling"
+    equal "closed: it is made" "$(entry "$mnt" made | head -n 1)" "image sealed intact"
+}
+
+# A memory file system without a size has no free blocks, and room all the same.
+without_size() {
+    mkdir "$work/memory"
+    mount -t tmpfs -o size=0 none "$work/memory"
+    check "on a tmpfs without a size" "$tool" run --dir "$work/memory" -- cp "$tool" "$work/memory/f"
+    check "it is sealed" "$SAVESEAL" verify "$work/memory/f"
+    umount "$work/memory"
 }
 
 # --- who must not notice ---
@@ -252,8 +286,10 @@ hard_programs() {
     check "and the image is whole" "$SAVESEAL" verify "$mnt/quick"
     check "quick_exit(3)" ends_with 3 "" under timeout 60 "$TEST_BIN_DIR/savers" quick-failure "$mnt/quick3"
     equal "and nothing is published" "$(entry "$mnt" quick3)" "draft interrupted writer-exited writer exited with status 3"
-    check "a file that posix_spawn opens: ends well" under timeout 60 "$TEST_BIN_DIR/savers" spawn "$mnt/spawn"
-    equal "and is published" "$(entry "$mnt" spawn): $(<"$mnt/spawn")" "image sealed intact: spawned"
+    check "the last close is a dup2, and no descriptor is free: ends well" under timeout 60 "$TEST_BIN_DIR/savers" few "$mnt/few"
+    check "and the image is whole" "$SAVESEAL" verify "$mnt/few"
+    check "a thread is cancelled in close(): ends well" under timeout 40 "$TEST_BIN_DIR/savers" cancel "$mnt/cancel"
+    check "and the image is whole" "$SAVESEAL" verify "$mnt/cancel"
     # somebody else's draft is there while it lists
     "$tool" run --dir "$mnt" -- bash -c 'exec >"$0"; echo >&2; exec sleep 60' "$mnt/others" 2>"$said" &
     looker=$!
@@ -366,7 +402,7 @@ redis_daemon() {
     redis_log
 }
 
-for part in never_cut hard_programs refused refused_go started versions kills together commit_at_exit only_libvirt reported unnoticed redis_daemon; do
+for part in never_cut hard_programs refused refused_go started versions kills together commit_at_exit links without_size only_libvirt reported unnoticed redis_daemon; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done

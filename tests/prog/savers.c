@@ -4,8 +4,9 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,19 +205,46 @@ static void fail_quickly(void)
     quick_exit(3);
 }
 
-/* The file is opened by the C library, between fork and exec. */
-static void spawn(void)
+/* The last descriptor is closed by dup2, when none is free for whoever has to look at the draft. */
+static void close_without_descriptors(void)
 {
-    posix_spawn_file_actions_t actions;
-    char *const arguments[] = {(char *)"sh", (char *)"-c", (char *)"echo spawned", NULL};
-    int status;
-    pid_t pid;
+    const struct rlimit few = {.rlim_cur = 40, .rlim_max = 1000};
+    int last = -1;
 
-    posix_spawn_file_actions_init(&actions);
-    must(posix_spawn_file_actions_addopen(&actions, 1, path, O_WRONLY | O_CREAT | O_TRUNC, 0600) == 0, "addopen");
-    must(posix_spawnp(&pid, "sh", &actions, NULL, arguments, environ) == 0, "posix_spawnp");
-    posix_spawn_file_actions_destroy(&actions);
-    must(waitpid(pid, &status, 0) == pid && status == 0, "a child");
+    must(setrlimit(RLIMIT_NOFILE, &few) == 0, "setrlimit");
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    must(write(fd, block, sizeof block) == sizeof block, "write");
+    for (int null; (null = open("/dev/null", O_RDONLY)) >= 0;)
+        last = null;
+    must(dup2(last, fd) == fd, "dup2");
+    close_range(20, ~0U, 0);
+}
+
+static _Atomic bool written;
+
+static void *save_much(void *context)
+{
+    (void)context;
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    for (int i = 0; i < 25000; i++)
+        must(write(fd, block, sizeof block) == sizeof block, "write");
+    written = true;
+    close(fd);
+    return NULL;
+}
+
+/* A thread is cancelled in close(): another can save all the same. */
+static void cancel(void)
+{
+    pthread_t thread;
+
+    must(pthread_create(&thread, NULL, save_much, NULL) == 0, "pthread_create");
+    while (!written)
+        usleep(100);
+    usleep(1000);
+    pthread_cancel(thread);
+    pthread_join(thread, NULL);
+    save(path, 0);
 }
 
 static bool is_foreign(const struct dirent *entry)
@@ -234,7 +262,9 @@ static int is_wanted(const struct dirent *entry)
 static void list(void)
 {
     char dir[4096];
-    struct dirent **found, entry, *next;
+    const size_t size = offsetof(struct dirent, d_name) + 256; /* what readdir_r is promised */
+    char *room = malloc(size + 64);
+    struct dirent **found, *entry = (struct dirent *)(void *)room, *next;
     int times = 0;
 
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -244,11 +274,15 @@ static void list(void)
     free(found);
     DIR *directory = opendir(dir);
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-    while (readdir_r(directory, &entry, &next) == 0 && next) {
-        must(!is_foreign(&entry), "readdir_r finds hidden names");
-        times += strcmp(entry.d_name, strrchr(path, '/') + 1) == 0;
+    memset(room, 'x', size + 64);
+    while (readdir_r(directory, entry, &next) == 0 && next) {
+        must(!is_foreign(entry), "readdir_r finds hidden names");
+        times += strcmp(entry->d_name, strrchr(path, '/') + 1) == 0;
     }
     must(times == 1, "readdir_r");
+    for (size_t i = size; i < size + 64; i++)
+        must(room[i] == 'x', "readdir_r writes past its buffer");
+    free(room);
     closedir(directory);
     must(write(fd, block, sizeof block) == sizeof block && close(fd) == 0, "close");
 }
@@ -288,7 +322,8 @@ static const struct {
     {"buffer", fork_with_a_full_buffer},
     {"quick", end_quickly},
     {"quick-failure", fail_quickly},
-    {"spawn", spawn},
+    {"few", close_without_descriptors},
+    {"cancel", cancel},
     {"list", list},
     {"lowest", open_the_lowest},
 };
