@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "compat.h"
+
 #define SS_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Cleanup helpers keep errno, so that they may run between a failing call and the line that reads it. */
