@@ -1,20 +1,23 @@
 /* close and what closes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "drafts.h"
 #include "ending.h"
 #include "inside.h"
 #include "real.h"
 #include "self.h"
+#include "core/compat.h"
 
 static int close_one(int fd)
 {
     if (!ss_fd_is_ours(fd))
-        return ss_real()->close(fd);
+        return ss_real_or_early()->close(fd);
     if (ss_inside()) {
         if (!ss_fd_is_hidden(fd))
             ss_ending_missed();
@@ -70,18 +73,29 @@ SS_EXPORT int close_range(unsigned first, unsigned last, int flags)
     return close_between(first, last, 0);
 }
 
+/* Before Linux 5.9. */
+static void close_one_by_one(unsigned first)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    for (rlim_t fd = first; fd < limit.rlim_cur && fd <= INT_MAX; fd++)
+        SS_HOOK(close((int)fd));
+}
+
 SS_EXPORT void closefrom(int first)
 {
-    if (!ss_active || ss_inside() || !ss_self_may_remember() || ss_fd_next(first < 0 ? 0 : (unsigned)first, ~0U) < 0)
-        ss_real()->closefrom(first);
-    else
-        SS_HOOK(close_range(first < 0 ? 0 : (unsigned)first, ~0U, 0));
+    unsigned from = first < 0 ? 0 : (unsigned)first;
+
+    if (SS_HOOK(close_range(from, ~0U, 0)) < 0)
+        close_one_by_one(from);
 }
 
 /* A mapping may outlive its descriptor: its end is a close. */
 SS_EXPORT int munmap(void *address, size_t len)
 {
-    int r = ss_real()->munmap(address, len);
+    int r = ss_real_or_early()->munmap(address, len);
 
     if (r == 0 && ss_drafts_any() && !ss_inside()) {
         SS_INSIDE;

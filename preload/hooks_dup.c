@@ -95,7 +95,7 @@ SS_EXPORT int dup3(int fd, int to, int flags)
 /* Whatever the command takes, it fits into a pointer. */
 static int control(int fd, int command, void *argument)
 {
-    int r = ss_real()->fcntl(fd, command, argument);
+    int r = ss_real_or_early()->fcntl(fd, command, argument);
 
     return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? note_duplicate(fd, r) : r;
 }

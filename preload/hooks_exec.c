@@ -2,12 +2,12 @@
  * next program finds. Only that it starts without the library is told. */
 #include <stdarg.h>
 #include <stddef.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "child.h"
 #include "inside.h"
 #include "real.h"
+#include "core/compat.h"
 
 SS_EXPORT int execve(const char *path, char *const arguments[], char *const environment[])
 {

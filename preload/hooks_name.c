@@ -172,7 +172,7 @@ static ssize_t read_link(int dirfd, const char *path, char *buf, size_t size)
 {
     char public[PATH_MAX];
 
-    ssize_t n = ss_real()->readlinkat(dirfd, path, buf, size);
+    ssize_t n = ss_real_or_early()->readlinkat(dirfd, path, buf, size);
     if (n <= 0 || !public_name(buf, (size_t)n, public))
         return n;
     size_t len = strlen(public);

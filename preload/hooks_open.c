@@ -15,7 +15,7 @@ static bool takes_mode(int flags)
 static int open_at(int dirfd, const char *path, int flags, mode_t mode)
 {
     if (ss_begin_is_plain(path, flags))
-        return ss_real()->openat(dirfd, path, flags, mode);
+        return ss_real_or_early()->openat(dirfd, path, flags, mode);
     return ss_begin_open(dirfd, path, flags, mode);
 }
 

@@ -4,12 +4,12 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdarg.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "inside.h"
 #include "real.h"
 #include "self.h"
+#include "core/compat.h"
 
 /* How the real one is called: none of them needs more than six. */
 typedef long (*real_syscall)(long number, long a, long b, long c, long d, long e, long f);
@@ -36,7 +36,7 @@ SS_EXPORT long syscall(long number, ...)
     for (int i = 0; i < 6; i++)
         a[i] = va_arg(arguments, long);
     va_end(arguments);
-    real_syscall real = (real_syscall)(void *)ss_real()->syscall;
+    real_syscall real = (real_syscall)(void *)ss_real_or_early()->syscall;
     if (!ss_active || ss_inside())
         return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
     switch (number) {

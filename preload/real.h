@@ -17,12 +17,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/* Looked up by name, the next definition after ours. What a C library does not have stays NULL, and nobody who runs on
- * it can call its hook. */
+/* Looked up by name, the next definition after ours. Every C library that we run on has them all, or real.c puts
+ * something in the place; hooks of what came later (close_range, openat2) make the system call. */
 #define SS_REAL_FUNCTIONS(X)                                                                                           \
     X(openat)                                                                                                          \
     X(close)                                                                                                           \
-    X(close_range)                                                                                                     \
     X(munmap)                                                                                                          \
     X(dup)                                                                                                             \
     X(dup2)                                                                                                            \
@@ -45,7 +44,6 @@
     X(utimensat)                                                                                                       \
     X(readlinkat)                                                                                                      \
     X(realpath)                                                                                                        \
-    X(closefrom)                                                                                                       \
     X(readdir)                                                                                                         \
     X(readdir_r)                                                                                                       \
     X(scandirat)                                                                                                       \
@@ -88,5 +86,9 @@ struct ss_real {
 
 /* Looked up at the first call, from whatever thread: the same values are stored again at worst. */
 const struct ss_real *ss_real(void);
+
+/* For the functions of early.h: asks for no look-up. What is called before our constructor runs is outside for us
+ * anyhow. */
+const struct ss_real *ss_real_or_early(void);
 
 #endif

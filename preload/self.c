@@ -18,6 +18,7 @@
 #include "judge.h"
 #include "real.h"
 #include "roots.h"
+#include "core/compat.h"
 #include "core/proc.h"
 #include "core/util.h"
 
@@ -206,6 +207,7 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
     (void)argc;
     (void)argv;
     SS_INSIDE;
+    ss_real(); /* until now, some were system calls: see early.h */
     if (!dirs || !dirs[0])
         return;
     reports = has_value(environment, "SAVESEAL_REPORT", "1");

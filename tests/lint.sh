@@ -42,6 +42,18 @@ loud=$(grep -nE '\b(printf|puts|perror|exit|abort|err|errx)\(' core/*.c | grep -
 [ -z "$loud" ] || echo "$loud"
 report "core neither prints nor exits" "$([ -z "$loud" ]; echo $?)"
 
+# Functions of several versions need a line in real.c: it says why.
+libc=$(ldconfig -p | awk '$1 == "libc.so.6" && /x86-64/ {print $NF; exit}')
+old=$(objdump -T "${libc:-/nonexistent}" 2>/dev/null | awk '
+    FILENAME != "-" { while (match($0, /X\([a-z0-9_]+\)/)) { used[substr($0, RSTART + 2, RLENGTH - 3)]; $0 = substr($0, RSTART + RLENGTH) } next }
+    NF < 2 { next }
+    $(NF - 1) ~ /^GLIBC_[0-9.]+$/ { newest[$NF] = $(NF - 1) }
+    $(NF - 1) ~ /^\(GLIBC_/ { several[$NF] }
+    END { for (name in several) if (name in used && name in newest) print "{\"" name "\", \"" newest[name] "\"}" }' preload/real.h - |
+    while read -r line; do grep -qF "$line" preload/real.c || echo "preload/real.c lacks $line"; done)
+[ -z "$old" ] || echo "$old"
+report "real functions are looked up in their newest version" "$([ -z "$old" ]; echo $?)"
+
 clang-format --dry-run --Werror "${c_files[@]}"
 report "clang-format" $?
 
