@@ -8,6 +8,7 @@
 #include "inside.h"
 #include "real.h"
 #include "self.h"
+#include "core/compat.h"
 
 /* made is a duplicate of fd, or -1. */
 static int note_duplicate(int fd, int made)
@@ -90,6 +91,19 @@ SS_EXPORT int __dup2(int fd, int to)
 SS_EXPORT int dup3(int fd, int to, int flags)
 {
     return duplicate_to(fd, to, flags, real_dup3);
+}
+
+/* A copy of another process's descriptor. C libraries before 2.36 do not have it. */
+SS_EXPORT int pidfd_getfd(int pidfd, int fd, unsigned flags);
+SS_EXPORT int pidfd_getfd(int pidfd, int fd, unsigned flags)
+{
+    int made = (int)ss_real()->syscall(SYS_pidfd_getfd, pidfd, fd, flags);
+
+    if (made >= 0 && ss_active && !ss_inside() && ss_self_may_remember()) {
+        SS_INSIDE;
+        ss_drafts_recognise(made);
+    }
+    return made;
 }
 
 /* Whatever the command takes, it fits into a pointer. */

@@ -27,6 +27,19 @@ static long open_how(int dirfd, const char *path, const struct open_how *how, si
     return SS_HOOK(openat(dirfd, path, (int)how->flags, (mode_t)how->mode));
 }
 
+/* Of glibc 2.43. */
+SS_EXPORT int openat2(int dirfd, const char *path, const struct open_how *how, size_t size);
+SS_EXPORT int openat2(int dirfd, const char *path, const struct open_how *how, size_t size)
+{
+    real_syscall real = (real_syscall)(void *)ss_real()->syscall;
+
+    if (!ss_active || ss_inside())
+        return (int)real(SYS_openat2, dirfd, (long)path, (long)how, (long)size, 0, 0);
+    return (int)open_how(dirfd, path, how, size, real);
+}
+
+int pidfd_getfd(int pidfd, int fd, unsigned flags); /* hooks_dup.c */
+
 SS_EXPORT long syscall(long number, ...)
 {
     va_list arguments;
@@ -65,6 +78,8 @@ SS_EXPORT long syscall(long number, ...)
         ss_self_report("io_uring: what is opened or closed through it is not protected");
         return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
     }
+    case SYS_pidfd_getfd:
+        return SS_HOOK(pidfd_getfd((int)a[0], (int)a[1], (unsigned)a[2]));
     case SYS_exit_group:
         SS_HOOK(_exit((int)a[0]));
     default:

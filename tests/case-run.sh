@@ -241,6 +241,34 @@ os.close(file)' "$mnt/q"
     check "saves all the same" grep -qx again "$mnt/q"
 }
 
+# Names that newer C libraries have: on older ones the library brings them.
+newer_names() {
+    check "openat2" under "$python" -c 'import ctypes, os, struct, sys
+how = struct.pack("QQQ", os.O_WRONLY | os.O_CREAT, 0o600, 0)
+fd = ctypes.CDLL(None).openat2(-100, sys.argv[1].encode(), how, len(how))
+os.write(fd, b"x")
+os.close(fd)' "$mnt/openat2"
+    check "saves as well" "$SAVESEAL" verify "$mnt/openat2"
+    check "pidfd_getfd" under "$python" -c 'import ctypes, os, sys
+library = ctypes.CDLL(None)
+fd, (told, tell), (over, end) = 50, os.pipe(), os.pipe()
+child = os.fork()
+if child == 0:
+    os.dup2(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), fd)
+    os.closerange(fd - 20, fd)
+    os.write(tell, b"x")
+    os.read(over, 1)
+    os._exit(0)
+os.read(told, 1)
+copy = library.pidfd_getfd(library.syscall(434, child, 0), fd, 0)
+os.write(end, b"x")
+while os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT).si_pid != child:
+    pass
+os.write(copy, b"x")
+os.close(copy)' "$mnt/getfd"
+    check "the last close of a copy is one" "$SAVESEAL" verify "$mnt/getfd"
+}
+
 # Threads that save one name over and over, with O_TRUNC: nobody ever finds it cut.
 never_cut() {
     local looker
@@ -402,7 +430,7 @@ redis_daemon() {
     redis_log
 }
 
-for part in never_cut hard_programs refused refused_go started versions kills together commit_at_exit links without_size only_libvirt reported unnoticed redis_daemon; do
+for part in newer_names never_cut hard_programs refused refused_go started versions kills together commit_at_exit links without_size only_libvirt reported unnoticed redis_daemon; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done
