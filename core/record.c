@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "utc.h"
+
 #define NAME "saveseal/"
 #define HEAD NAME "1"
 #define HEAD_LEN (sizeof HEAD - 1)
@@ -326,42 +328,17 @@ int ss_record_get_u64(const struct ss_record *record, const char *key, uint64_t 
     return 0;
 }
 
-#define TIME_FORMAT "%Y-%m-%dT%H:%M:%SZ"
-#define TIME_SIZE sizeof "YYYY-MM-DDTHH:MM:SSZ"
-
-/* The one way to write a moment, or -EINVAL outside the years that have one. */
-static int format_time(time_t value, char text[TIME_SIZE])
-{
-    struct tm utc;
-
-    if (value < 0 || !gmtime_r(&value, &utc))
-        return -EINVAL;
-    /* A year of five digits does not fit. */
-    return strftime(text, TIME_SIZE, TIME_FORMAT, &utc) > 0 ? 0 : -EINVAL;
-}
-
 int ss_record_set_time(struct ss_record *record, const char *key, time_t value)
 {
-    char text[TIME_SIZE];
+    char text[SS_UTC_SIZE];
 
-    int err = format_time(value, text);
+    int err = ss_utc_format(value, text);
     return err < 0 ? err : ss_record_set(record, key, text);
 }
 
 int ss_record_get_time(const struct ss_record *record, const char *key, time_t *value)
 {
     const char *text = ss_record_get(record, key);
-    char canonical[TIME_SIZE];
-    struct tm utc = {0};
 
-    if (!text)
-        return -ENODATA;
-    if (!strptime(text, TIME_FORMAT, &utc))
-        return -EBADMSG;
-    time_t moment = timegm(&utc);
-    /* strptime forgives blanks, missing zeros and 30 February: only what we would write ourselves counts. */
-    if (format_time(moment, canonical) < 0 || strcmp(text, canonical) != 0)
-        return -EBADMSG;
-    *value = moment;
-    return 0;
+    return text ? ss_utc_parse(text, value) : -ENODATA;
 }

@@ -16,7 +16,7 @@
 #include "where.h"
 #include "core/util.h"
 
-uint16_t *ss_fd_map;
+_Atomic uint16_t *ss_fd_map;
 
 static struct ss_held *table; /* SS_DRAFTS_MAX */
 static uint32_t used;         /* the first of the table that never were in use */
@@ -36,7 +36,7 @@ static void *reserve(size_t size)
 int ss_drafts_init(void)
 {
     table = reserve(SS_DRAFTS_MAX * sizeof *table);
-    uint16_t *map = reserve(SS_FDS_MAX * sizeof *map);
+    _Atomic uint16_t *map = reserve(SS_FDS_MAX * sizeof *map);
     if (!table || !map)
         return -ENOMEM;
     ss_fd_map = map;

@@ -75,12 +75,12 @@ void ss_drafts_in_child(void);
 /* Does the process know any draft? A hint: cheap, and right for what the calling thread did itself. */
 bool ss_drafts_any(void);
 
-extern uint16_t *ss_fd_map; /* of SS_FDS_MAX; 0: not ours */
+extern _Atomic uint16_t *ss_fd_map; /* of SS_FDS_MAX; 0: not ours. Written with the table's lock, read by all */
 #define SS_FD_HIDDEN UINT16_MAX
 
 static inline bool ss_fd_is_ours(int fd)
 {
-    return fd >= 0 && fd < SS_FDS_MAX && ss_fd_map && ss_fd_map[fd] != 0;
+    return fd >= 0 && fd < SS_FDS_MAX && ss_fd_map && atomic_load_explicit(&ss_fd_map[fd], memory_order_relaxed) != 0;
 }
 
 static inline bool ss_fd_is_hidden(int fd)

@@ -63,23 +63,52 @@ static void adopt_stream(FILE *stream, int fd)
     ss_streams_add(stream);
 }
 
+/* Out of the stream's way, whose number has to be the lowest that is free. Gives up fd; *held is its draft, if it is of
+ * one. Returns a hidden descriptor or -errno. */
+static int put_aside(int fd, struct ss_held **held)
+{
+    SS_INSIDE;
+    *held = ss_drafts_of_fd(fd);
+    if (*held)
+        ss_drafts_unbind(fd);
+    return ss_self_hide_fd(fd);
+}
+
+/* stream: opened by it, or NULL. */
+static void take_over(FILE *stream, int aside, struct ss_held *held)
+{
+    SS_INSIDE;
+    if (stream && held) {
+        ss_drafts_bind(held, fileno(stream));
+        ss_streams_add(stream);
+    }
+    if (aside >= 0)
+        close(aside);
+    if (!stream && held)
+        ss_ending_closed(held, 0);
+    if (held)
+        ss_drafts_put(held);
+}
+
 /* The C library opens by a name that leads to the very file that we opened: so all that its modes mean is as ever. */
 static FILE *open_stream(const char *path, const char *mode)
 {
     char link[32], again[32];
+    struct ss_held *held;
+    FILE *stream = NULL;
 
     if (is_plain(path, mode))
         return ss_real()->fopen(path, mode);
     int fd = ss_begin_open(AT_FDCWD, path, flags_of(mode), 0666);
     if (fd < 0)
         return NULL;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    int aside = put_aside(fd, &held);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", aside);
     without_exclusion(mode, again, sizeof again);
-    FILE *stream = ss_real()->fopen(link, again);
-    int error = errno;
-    if (stream)
-        adopt_stream(stream, fd);
-    SS_HOOK(close(fd));
+    if (aside >= 0)
+        stream = ss_real()->fopen(link, again);
+    int error = aside < 0 ? -aside : errno;
+    take_over(stream, aside, held);
     errno = error;
     return stream;
 }

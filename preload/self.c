@@ -129,6 +129,18 @@ void ss_self_describe(struct ss_draft_record *record)
     record->opened = time(NULL);
 }
 
+static int lower(int fd, int taken)
+{
+    if (taken >= 0)
+        close(taken);
+    int hidden = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (hidden < SS_FDS_MAX)
+        return hidden;
+    close(hidden);
+    errno = EMFILE;
+    return -1;
+}
+
 int ss_self_hide_fd(int fd)
 {
     struct rlimit limit;
@@ -137,8 +149,8 @@ int ss_self_hide_fd(int fd)
         limit.rlim_cur = 1024;
     rlim_t most = limit.rlim_cur < SS_FDS_MAX ? limit.rlim_cur : SS_FDS_MAX;
     int hidden = fcntl(fd, F_DUPFD_CLOEXEC, (int)(most - most / 4));
-    if (hidden < 0)
-        hidden = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* the limit went down, or all up there are taken */
+    if (hidden < 0 || hidden >= SS_FDS_MAX)
+        hidden = lower(fd, hidden); /* the limit went down, or all up there are taken */
     int error = errno;
     close(fd);
     return hidden < 0 ? -error : hidden;

@@ -313,6 +313,7 @@ hard_programs() {
     check "a child has a copy of a buffer, and ends by _exit: ends well" under timeout 60 "$TEST_BIN_DIR/savers" buffer "$mnt/buffer"
     equal "and what was in it is in the image once" "$(<"$mnt/buffer")" once
     check "open() gives the lowest descriptor" under timeout 60 "$TEST_BIN_DIR/savers" lowest "$mnt/lowest"
+    equal "and what a stream wrote is there" "$(<"$mnt/lowest")" stream
     check "quick_exit(0): ends well" under timeout 60 "$TEST_BIN_DIR/savers" quick "$mnt/quick"
     check "and the image is whole" "$SAVESEAL" verify "$mnt/quick"
     check "quick_exit(3)" ends_with 3 "" under timeout 60 "$TEST_BIN_DIR/savers" quick-failure "$mnt/quick3"

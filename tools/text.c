@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/utc.h"
 #include "core/util.h"
 #include "report.h"
 
@@ -189,8 +190,6 @@ void text_age(int64_t seconds, char buf[TEXT_AGE_MAX])
 
 void text_time(time_t when, char buf[TEXT_TIME_MAX])
 {
-    struct tm tm;
-
-    if (!gmtime_r(&when, &tm) || strftime(buf, TEXT_TIME_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+    if (ss_utc_format(when, buf) < 0)
         snprintf(buf, TEXT_TIME_MAX, "?");
 }

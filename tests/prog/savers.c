@@ -306,6 +306,9 @@ static void open_the_lowest(void)
     must(syscall(SYS_fremovexattr, fd, "user.saveseal.seal") == 0, "fremovexattr"); /* by number: past the library */
     close(fd);
     open_lowest(O_RDWR, "a change of an unsealed file");
+    fclose(stdin);
+    FILE *file = fopen(path, "w");
+    must(file && fileno(file) == 0 && fputs("stream", file) >= 0 && fclose(file) == 0, "fopen");
 }
 
 static const struct {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/record.h"
+#include "core/utc.h"
 #include "core/util.h"
 
 #define HEAD "saveseal/1"
@@ -360,6 +361,24 @@ static void test_numbers(void **state)
     }
 }
 
+/* Day for day until the next century, and steps of primes to the last moment: as the C library has it. */
+static void test_calendar(void **state)
+{
+    (void)state;
+    char text[SS_UTC_SIZE], wanted[SS_UTC_SIZE];
+    struct tm utc;
+    time_t read;
+
+    for (time_t value = 0; value < INT64_C(253402300800); value += value < INT64_C(4200000000) ? 86399 : 86400007) {
+        assert_int_equal(ss_utc_format(value, text), 0);
+        assert_non_null(gmtime_r(&value, &utc));
+        strftime(wanted, sizeof wanted, "%Y-%m-%dT%H:%M:%SZ", &utc);
+        assert_string_equal(text, wanted);
+        assert_int_equal(ss_utc_parse(text, &read), 0);
+        assert_int_equal(read, value);
+    }
+}
+
 static void test_times(void **state)
 {
     (void)state;
@@ -423,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_bad_keys),      cmocka_unit_test(test_longest_line),
         cmocka_unit_test(test_most_fields),   cmocka_unit_test(test_encode_size),
         cmocka_unit_test(test_numbers),       cmocka_unit_test(test_times),
+        cmocka_unit_test(test_calendar),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
