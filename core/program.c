@@ -48,7 +48,7 @@ int ss_program_find(const char *command, char path[PATH_MAX])
         int n = snprintf(path, PATH_MAX, "%.*s/%s", len > 0 ? (int)len : 1, len > 0 ? rest : ".", command);
         if (n > 0 && n < PATH_MAX && is_program(path))
             return 0;
-        if (errno == EACCES)
+        if (n > 0 && n < PATH_MAX && errno == EACCES)
             error = -EACCES;
         rest += len;
         more = *rest == ':';

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,7 +70,7 @@ static int open_held(struct ss_held *held, int flags)
     int r = ss_draft_still_named(held->dir, held->name, fd) ? 0 : -ESTALE;
     if (r == 0 && (flags & O_TRUNC))
         r = cut(held, fd, flags);
-    if (r == 0 && (flags & O_ACCMODE) != O_RDONLY) {
+    if (r == 0 && (flags & O_ACCMODE) != O_RDONLY && ss_self_may_remember()) {
         r = ss_drafts_bind(held, fd);
         ss_draft_unlock(held->witness); /* that it is open says that it is live; the program may want to lock it */
     }
@@ -131,6 +132,8 @@ static int begin_draft(int *dir, const char *canonical, const char *name, int fl
     SS_AUTO_CLOSE int witness = r < 0 ? r : open_hidden(*dir, draft, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (missing && fstat(fd, &st) == 0)
         fchmod(fd, st.st_mode & 07777 & ~missing);
+    if (witness >= 0 && !ss_self_may_remember())
+        return ss_steal_fd(&fd); /* a child of vfork: the program that it calls finds the draft open */
     struct ss_held *held = witness < 0 ? NULL : ss_drafts_add(*dir, witness, draft, canonical, &record);
     if (!held) {
         unlinkat(*dir, draft, 0);
@@ -156,8 +159,9 @@ static bool is_sealed(int image)
     return ss_seal_read(image, &seal) != -ENODATA;
 }
 
-#define PLAIN (-EREMCHG)  /* the real call has the answer */
-#define CHANGED (-ESTALE) /* the name stands for something else by now: to be looked at again */
+/* Beyond what the kernel may say. */
+#define PLAIN (-10001)   /* the real call has the answer */
+#define CHANGED (-10002) /* the name stands for something else by now: to be looked at again */
 
 /* Who finds a name that he has seen before gone. */
 static int gone_is_changed(int r)
@@ -171,10 +175,14 @@ static int open_same(int dir, const char *name, int flags, const struct stat *wa
 {
     struct stat st;
 
-    SS_AUTO_CLOSE int fd = openat(dir, name, (flags & ~MAKES) | O_NOFOLLOW);
+    SS_AUTO_CLOSE int fd = openat(dir, name, (flags & ~MAKES) | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0)
         return gone_is_changed(-errno);
-    return st.st_dev == wanted->st_dev && st.st_ino == wanted->st_ino ? ss_steal_fd(&fd) : CHANGED;
+    if (st.st_dev != wanted->st_dev || st.st_ino != wanted->st_ino)
+        return CHANGED;
+    if (!(flags & O_NONBLOCK))
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK); /* it was for a pipe that there might be by now */
+    return ss_steal_fd(&fd);
 }
 
 /* The name stands for a file that is there. */
@@ -246,7 +254,7 @@ static int open_protected(const char *canonical, int flags, mode_t mode)
         if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
             return -EEXIST;
         int fd = open_held(held, flags);
-        if (fd != -ESTALE)
+        if (fd != -ESTALE || !ss_self_may_remember())
             return fd;
         ss_judge_closed(held, 0); /* finds out that it is over */
     }
@@ -269,7 +277,10 @@ static int open_without_links(int dirfd, const char *path, int flags, mode_t mod
 
     if ((flags & ~KNOWN) || atomic_load_explicit(&no_openat2, memory_order_relaxed))
         return fail(-ELOOP);
+    int type;
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type); /* as in open(): a pipe may have no reader for long */
     long fd = ss_real()->syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+    pthread_setcanceltype(type, NULL);
     if (fd >= 0 || errno == ELOOP)
         return (int)fd;
     if (errno == ENOSYS || errno == EPERM || errno == E2BIG) { /* before Linux 5.6, or filtered; or truly EPERM */
@@ -279,7 +290,7 @@ static int open_without_links(int dirfd, const char *path, int flags, mode_t mod
     return -1;
 }
 
-#define TRY (-EREMOTEIO) /* outside by its text: the kernel opens it, if there is no symbolic link on the way */
+#define TRY (-10003) /* outside by its text: the kernel opens it, if there is no symbolic link on the way */
 
 /* What is to be done: a descriptor, PLAIN, TRY, or -errno. With looked, the text has been found not to be enough. */
 static int decide(int dirfd, const char *path, int flags, mode_t mode, bool looked)
@@ -289,7 +300,8 @@ static int decide(int dirfd, const char *path, int flags, mode_t mode, bool look
     int r = -ELOOP;
 
     SS_INSIDE;
-    ss_ending_look();
+    if (ss_drafts_any() && ss_self_may_remember())
+        ss_ending_look();
     if (!looked && !ss_where_is_tricky(path)) {
         if (ss_where_by_text(dirfd, path, canonical))
             r = open_protected(canonical, flags, mode);
@@ -297,7 +309,8 @@ static int decide(int dirfd, const char *path, int flags, mode_t mode, bool look
             r = writes(flags) ? TRY : PLAIN;
     }
     if (r == -ELOOP || r == -ENOTDIR) { /* there are symbolic links on the way, or at the end */
-        r = ss_where_resolved(dirfd, path, !(flags & O_NOFOLLOW), canonical);
+        bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+        r = ss_where_resolved(dirfd, path, follow, canonical);
         if (r > 0)
             r = open_protected(canonical, flags, mode);
         else if (r == 0)

@@ -21,17 +21,17 @@ static const char *value_of(char *const environment[], const char *name)
     return "";
 }
 
-static void check_program(const char *command)
+static void check_program(const char *command, bool by_path)
 {
-    char program[PATH_MAX], why[SS_PROGRAM_WHY_MAX];
+    char found[PATH_MAX], why[SS_PROGRAM_WHY_MAX];
 
-    if (ss_program_find(command, program) < 0)
+    if (by_path && ss_program_find(command, found) < 0)
         return; /* it will not start */
-    if (!ss_program_is_protectable(program, ss_self_library(), why))
+    if (!ss_program_is_protectable(by_path ? found : command, ss_self_library(), why))
         ss_self_report("%s: started without protection: %s", command, why);
 }
 
-void ss_child_starts(const char *program, char *const environment[])
+void ss_child_starts(const char *program, bool by_path, char *const environment[])
 {
     int saved = errno;
 
@@ -46,6 +46,6 @@ void ss_child_starts(const char *program, char *const environment[])
     else if (!*value_of(environment, "SAVESEAL_DIRS"))
         ss_self_report("%s: started without SAVESEAL_DIRS: what it opens and saves is not protected", program);
     else
-        check_program(program);
+        check_program(program, by_path);
     errno = saved;
 }

@@ -1,16 +1,60 @@
 /* See core/crypto.h. */
-#include "core/crypto.h"
+#include "crypto.h"
 
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <time.h>
+
+#include "core/crypto.h"
+
+#define WAIT_MS 1000 /* a thread that loads may itself wait: for one that loads another library, and forks in it */
 
 static struct ss_crypto loaded;
 static _Atomic bool complete;
+static _Atomic bool spoilt; /* in a child: the memory is a copy of a library that was being loaded */
+static _Atomic int loading; /* threads that are at it */
+static _Atomic int forking; /* threads that are about to fork, or do */
+
+static void pause_a_moment(void)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    nanosleep(&pause, NULL);
+}
+
+void ss_crypto_before_fork(void)
+{
+    atomic_fetch_add(&forking, 1);
+    for (int i = 0; i < WAIT_MS && atomic_load(&loading) > 0; i++)
+        pause_a_moment();
+}
+
+void ss_crypto_after_fork(void)
+{
+    atomic_fetch_sub(&forking, 1);
+}
+
+void ss_crypto_in_child(void)
+{
+    atomic_store(&spoilt, atomic_load(&spoilt) || atomic_load(&loading) > 0);
+    atomic_store(&loading, 0);
+    atomic_store(&forking, 0);
+}
+
+/* Each says first that it begins, and then looks whether the other has: one of them sees it. */
+static void begin_loading(void)
+{
+    atomic_fetch_add(&loading, 1);
+    for (int i = 0; i < WAIT_MS && atomic_load(&forking) > 0; i++) {
+        atomic_fetch_sub(&loading, 1);
+        pause_a_moment();
+        atomic_fetch_add(&loading, 1);
+    }
+}
 
 /* RTLD_LOCAL: a program that has another libcrypto goes on with that one. It stays until the process ends. What fails,
  * for want of a descriptor perhaps, is tried again. Two threads at once store the same values at worst. */
-static bool load(void)
+static bool look_up(void)
 {
     void *library = dlopen(SAVESEAL_LIBCRYPTO, RTLD_NOW | RTLD_LOCAL);
     bool found = true;
@@ -22,12 +66,19 @@ static bool load(void)
     found &= loaded.name != NULL;
     SS_CRYPTO_FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
-    if (found)
-        atomic_store_explicit(&complete, true, memory_order_release);
     return found;
 }
 
 const struct ss_crypto *ss_crypto(void)
 {
-    return atomic_load_explicit(&complete, memory_order_acquire) || load() ? &loaded : NULL;
+    if (atomic_load_explicit(&complete, memory_order_acquire))
+        return &loaded;
+    if (atomic_load(&spoilt))
+        return NULL;
+    begin_loading();
+    bool found = look_up();
+    if (found)
+        atomic_store_explicit(&complete, true, memory_order_release);
+    atomic_fetch_sub(&loading, 1);
+    return found ? &loaded : NULL;
 }

@@ -51,6 +51,7 @@ struct ss_held {
     bool ended_badly;              /* it is kept, because a process that wrote to it ended so */
     bool was_partial;              /* its format's own mark said "partial" at a last close */
     _Atomic bool postponed;  /* every descriptor of this process is closed, and it is judged when the process ends */
+    _Atomic bool unjudged;   /* the last close could not be judged, and may have said so */
     _Atomic bool mapped;     /* when it was closed, this process still had it mapped shared */
     _Atomic bool left;       /* closed here, when others still had it open; and then: */
     struct ss_stamp left_at; /* its content */

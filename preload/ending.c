@@ -108,8 +108,9 @@ void ss_ending_unmapped(void)
 
 static void look_at(struct ss_held *held, int status)
 {
-    (void)status;
-    if (held->left && ss_judge_left(held) == -EAGAIN)
+    if (held->unjudged && status != 0)
+        ss_judge_exited(held, status); /* the program may have failed for that */
+    else if (held->left && ss_judge_left(held) == -EAGAIN)
         atomic_store(&ss_judge_any_left, true);
 }
 
@@ -165,7 +166,7 @@ static void end_all(int status)
     if (status == 0)
         for_each(end_mapped, status);
     catch_up();
-    for_each(look_at, 0);
+    for_each(look_at, status);
 }
 
 /* Inside: a signal handler ends the process; what it interrupted stays unpublished. */

@@ -1,7 +1,9 @@
 /* The exec family. What a program was given, and what its record says of it, stays as it is: see drafts.h for what the
  * next program finds. Only that it starts without the library is told. */
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "child.h"
@@ -11,7 +13,7 @@
 
 SS_EXPORT int execve(const char *path, char *const arguments[], char *const environment[])
 {
-    ss_child_starts(path, environment);
+    ss_child_starts(path, false, environment);
     return ss_real()->execve(path, arguments, environment);
 }
 
@@ -22,7 +24,7 @@ SS_EXPORT int execv(const char *path, char *const arguments[])
 
 SS_EXPORT int execvpe(const char *file, char *const arguments[], char *const environment[])
 {
-    ss_child_starts(file, environment);
+    ss_child_starts(file, true, environment);
     return ss_real()->execvpe(file, arguments, environment);
 }
 
@@ -33,13 +35,17 @@ SS_EXPORT int execvp(const char *file, char *const arguments[])
 
 SS_EXPORT int fexecve(int fd, char *const arguments[], char *const environment[])
 {
-    ss_child_starts("fexecve", environment);
+    char path[32];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    ss_child_starts(path, false, environment);
     return ss_real()->fexecve(fd, arguments, environment);
 }
 
 SS_EXPORT int execveat(int dirfd, const char *path, char *const arguments[], char *const environment[], int flags)
 {
-    ss_child_starts(path, environment);
+    if (dirfd == AT_FDCWD || path[0] == '/')
+        ss_child_starts(path, false, environment);
     return (int)ss_real()->syscall(SYS_execveat, dirfd, path, arguments, environment, flags); /* glibc 2.34 has it */
 }
 

@@ -22,9 +22,9 @@ SS_EXPORT int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actio
 }
 
 /* As fork does, of which the C library tells: this it does without a word. */
-static void before(const char *program, char *const environment[])
+static void before(const char *program, bool by_path, char *const environment[])
 {
-    ss_child_starts(program, environment);
+    ss_child_starts(program, by_path, environment);
     if (!ss_active || ss_inside() || !ss_drafts_any() || !ss_self_may_remember())
         return;
     SS_INSIDE;
@@ -36,13 +36,13 @@ static void before(const char *program, char *const environment[])
 SS_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
                           const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])
 {
-    before(path, environment);
+    before(path, false, environment);
     return ss_real()->posix_spawn(pid, path, actions, attributes, arguments, environment);
 }
 
 SS_EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
                            const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])
 {
-    before(file, environment);
+    before(file, true, environment);
     return ss_real()->posix_spawnp(pid, file, actions, attributes, arguments, environment);
 }

@@ -329,8 +329,10 @@ static int judge_if_last(struct ss_held *held)
         note_leaving(held, &seen, -1);
     else if (fd == -ESTALE)
         held->over = true;
-    else if (fd < 0)
-        look_later(held, &seen); /* no descriptor is free: at the next look, at the latest at the end of the process */
+    else if (fd < 0) { /* no descriptor is free: at the next look, at the latest at the end of the process */
+        look_later(held, &seen);
+        held->unjudged = true;
+    }
     int r = fd >= 0 ? judge(held, fd) : fd == -EAGAIN || fd == -ESTALE ? 0 : fd;
     give_back(held, fd);
     return r;
@@ -373,8 +375,8 @@ int ss_judge_left(struct ss_held *held)
     const struct ss_stamp now = content_of(held);
     if (fd >= 0 && now.size >= 0 && ss_stamp_equal(&now, &held->left_at))
         r = judge(held, fd);
-    else if (waits && fd == -EAGAIN)
-        r = -EAGAIN;
+    else if (waits && fd < 0 && fd != -ESTALE)
+        r = -EAGAIN; /* also for want of a descriptor */
     give_back(held, fd);
     pthread_mutex_unlock(&held->judging);
     return r;

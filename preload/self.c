@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "crypto.h"
 #include "drafts.h"
 #include "ending.h"
 #include "inside.h"
@@ -160,6 +161,7 @@ int ss_self_hide_fd(int fd)
 static void before_fork(void)
 {
     SS_INSIDE;
+    ss_crypto_before_fork();
     ss_drafts_lock();
     ss_drafts_before_fork();
 }
@@ -168,6 +170,7 @@ static void after_fork(void)
 {
     SS_INSIDE;
     ss_drafts_unlock();
+    ss_crypto_after_fork();
 }
 
 static void in_child(void)
@@ -175,7 +178,8 @@ static void in_child(void)
     SS_INSIDE;
     identity->pid = getpid();
     ss_drafts_in_child();
-    after_fork();
+    ss_drafts_unlock();
+    ss_crypto_in_child();
 }
 
 static int set_up(void)
@@ -201,7 +205,7 @@ static int check_settings(char **environment, char *why, size_t size)
 
     for (size_t i = 0; i < SS_ARRAY_SIZE(settings); i++) {
         const char *value = get(environment, settings[i].name);
-        if (!value || strcmp(value, settings[i].plain) == 0 || strcmp(value, settings[i].other) == 0)
+        if (!value || !*value || strcmp(value, settings[i].plain) == 0 || strcmp(value, settings[i].other) == 0)
             continue;
         snprintf(why, size, "%s is %s or %s", settings[i].name, settings[i].plain, settings[i].other);
         return -EINVAL;

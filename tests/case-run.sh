@@ -191,6 +191,13 @@ links() {
     equal "truncate from outside" "$(<"$mnt/image")" n
     check "all is sealed, and the link is there" "$SAVESEAL" verify "$mnt/link"
     ln -s made "$mnt/dangling"
+    check "O_EXCL makes nothing through a link" under "$python" -c 'import os, sys
+for path in sys.argv[1] + "/dangling", sys.argv[1] + "/../" + os.path.basename(sys.argv[1]) + "/dangling":
+    try:
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        sys.exit(1)
+    except FileExistsError:
+        pass' "$mnt"
     under bash -c 'exec >"$0"; printf half; kill -KILL $$' "$mnt/dangling"
     check "a link to nothing, killed: nothing is made" [ ! -e "$mnt/made" ]
     under bash -c 'printf new >"$0"' "$mnt/dangling"
@@ -320,6 +327,9 @@ hard_programs() {
     equal "and nothing is published" "$(entry "$mnt" quick3)" "draft interrupted writer-exited writer exited with status 3"
     check "the last close is a dup2, and no descriptor is free: ends well" under timeout 60 "$TEST_BIN_DIR/savers" few "$mnt/few"
     check "and the image is whole" "$SAVESEAL" verify "$mnt/few"
+    check "a thread that waits for a pipe outside is cancelled" under timeout 20 "$TEST_BIN_DIR/savers" cancel-open "$work/silent"
+    check "a child of vfork opens a file: ends well" under timeout 40 "$TEST_BIN_DIR/savers" vfork "$mnt/vfork"
+    check "and all is whole" "$SAVESEAL" verify "$mnt/vfork" "$mnt/vfork.other"
     check "a thread is cancelled in close(): ends well" under timeout 40 "$TEST_BIN_DIR/savers" cancel "$mnt/cancel"
     check "and the image is whole" "$SAVESEAL" verify "$mnt/cancel"
     # somebody else's draft is there while it lists

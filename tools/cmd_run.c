@@ -82,22 +82,29 @@ static void set(const char *name, const char *value)
         report_must(NULL);
 }
 
+/* What the options do not say is not to come from who started us. */
+static void set_or_not(const char *name, const char *value, bool wanted)
+{
+    if (wanted)
+        set(name, value);
+    else
+        unsetenv(name);
+}
+
 static void set_environment(const char *dirs, const char *library, const struct how *how)
 {
-    const char *others = getenv("LD_PRELOAD");
+    const char *others = getenv("LD_PRELOAD"), *outer = getenv("SAVESEAL_DIRS");
     SS_AUTO_FREE char *libraries =
         report_format("%s%s%s", library, others && others[0] ? ":" : "", others ? others : "");
+    SS_AUTO_FREE char *all = /* what somebody around us protects stays so */
+        report_format("%s%s%s", dirs, outer && outer[0] ? ":" : "", outer ? outer : "");
 
     set("LD_PRELOAD", libraries);
-    set("SAVESEAL_DIRS", dirs);
-    if (how->at_exit)
-        set("SAVESEAL_COMMIT", "exit");
-    if (how->needs_mark)
-        set("SAVESEAL_FORMAT", "libvirt");
-    if (how->permissive)
-        set("SAVESEAL_PERMISSIVE", "1");
-    if (how->reports)
-        set("SAVESEAL_REPORT", "1");
+    set("SAVESEAL_DIRS", all);
+    set_or_not("SAVESEAL_COMMIT", "exit", how->at_exit);
+    set_or_not("SAVESEAL_FORMAT", "libvirt", how->needs_mark);
+    set_or_not("SAVESEAL_PERMISSIVE", "1", how->permissive);
+    set_or_not("SAVESEAL_REPORT", "1", how->reports);
 }
 
 static enum ss_class start(char **command, const char *dirs, const struct how *how)

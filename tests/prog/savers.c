@@ -247,6 +247,45 @@ static void cancel(void)
     save(path, 0);
 }
 
+/* What shells do: the child of vfork, whose memory is ours, opens a file for the program that it calls. */
+static void open_in_a_vfork_child(void)
+{
+    char other[4096];
+    int status;
+
+    pid_t pid = vfork();
+    if (pid == 0) {
+        dup2(open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
+        execlp("echo", "echo", "spawned", NULL);
+        _exit(1);
+    }
+    must(waitpid(pid, &status, 0) == pid && status == 0, "a child");
+    snprintf(other, sizeof other, "%s.other", path);
+    int fd = open(other, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    must(write(fd, block, sizeof block) == sizeof block, "write");
+    int reader = open(path, O_RDONLY);
+    must(reader >= 0 && close(reader) == 0, "what the child saved can be read");
+    must(close(fd) == 0, "close");
+    save(path, O_APPEND);
+}
+
+static void *open_for_ever(void *context)
+{
+    (void)context;
+    return open(path, O_WRONLY) < 0 ? NULL : context; /* a pipe that nobody reads */
+}
+
+static void cancel_an_open(void)
+{
+    pthread_t thread;
+    void *result;
+
+    must(pthread_create(&thread, NULL, open_for_ever, NULL) == 0, "pthread_create");
+    usleep(100000);
+    pthread_cancel(thread);
+    must(pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED, "pthread_cancel");
+}
+
 static bool is_foreign(const struct dirent *entry)
 {
     return strncmp(entry->d_name, ".saveseal.", 10) == 0;
@@ -327,6 +366,8 @@ static const struct {
     {"quick-failure", fail_quickly},
     {"few", close_without_descriptors},
     {"cancel", cancel},
+    {"cancel-open", cancel_an_open},
+    {"vfork", open_in_a_vfork_child},
     {"list", list},
     {"lowest", open_the_lowest},
 };
