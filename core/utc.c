@@ -77,7 +77,7 @@ int ss_utc_parse(const char *text, time_t *value)
     if (strnlen(text, SS_UTC_SIZE) != SS_UTC_SIZE - 1)
         return -EBADMSG;
     int year = get(text, 4), month = get(text + 5, 2), day = get(text + 8, 2);
-    int hour = get(text + 11, 2), minute = get(text + 14, 2), second = get(text + 17, 2);
+    time_t hour = get(text + 11, 2), minute = get(text + 14, 2), second = get(text + 17, 2);
     if (year < FIRST_YEAR || month < 1 || month > 12)
         return -EBADMSG;
     int64_t days = day - 1;
