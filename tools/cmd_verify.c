@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bitmap.h"
 #include "command.h"
 #include "core/scan.h"
 #include "core/util.h"
@@ -15,23 +16,27 @@
 #include "report.h"
 #include "text.h"
 
-static const char help[] = "Compares each image with its seal: size, header and the whole content. A seal\n"
-                           "made with digest=header knows no content; then the header has to do.\n"
-                           "\n"
-                           "  --json      one JSON object a line for each PATH, then a summary\n"
-                           "  --quick     size and header only\n"
-                           "  -h, --help  this text\n"
-                           "\n"
-                           "Exit status: 0 all whole; 1 damaged (do not retry); 2 no such file, no\n"
-                           "image, no permission; 3 temporary (being written, I/O trouble): try again;\n"
-                           "4 no seal, so nothing is known. Of several the worst, in the order\n"
-                           "1 5 2 3 4 0.\n";
+static const char help[] =
+    "Compares each image with its seal: size, header and the whole content. A seal\n"
+    "made with digest=header knows no content; then the header has to do.\n"
+    "\n"
+    "  --json      one JSON object a line for each PATH, then a summary\n"
+    "  --quick     size and header only\n"
+    "  --bitmap NAME[=DISK]  instead: can an incremental backup of this qcow2 image\n"
+    "              rely on the checkpoint NAME? DISK is libvirt's name for it\n"
+    "  -h, --help  this text\n"
+    "\n"
+    "Exit status: 0 all whole; 1 damaged (do not retry); 2 no such file, no\n"
+    "image, no permission; 3 temporary (being written, I/O trouble): try again;\n"
+    "4 no seal, so nothing is known; 5 with --bitmap: take a full backup. Of several the worst, in the order\n"
+    "1 5 2 3 4 0.\n";
 
 struct result {
     struct judgement why;
     bool draft;
     bool content; /* the whole content was compared, not the header only */
     bool has_seal;
+    const char *bitmap; /* only that was asked for */
     uint64_t size;
     struct ss_seal seal;
 };
@@ -100,7 +105,9 @@ static void print_json(const char *path, const struct result *result)
 
     json_line_judgement(object, &result->why);
     json_line_number(object, "size", result->size);
-    if (result->why.finding == SS_INTACT)
+    if (result->bitmap)
+        json_line_text(object, "bitmap", result->bitmap);
+    else if (result->why.finding == SS_INTACT)
         json_line_text(object, "checked", result->content ? "content" : "header");
     if (result->has_seal) {
         json_line_text(object, "format", ss_format_name(result->seal.format));
@@ -122,6 +129,10 @@ static void print_text(const char *path, const struct result *result, bool quick
         report_judgement(path, &result->why);
         return;
     }
+    if (class == SS_CLASS_INTACT && result->bitmap) {
+        printf("%s: the bitmap is good\n", name);
+        return;
+    }
     if (class == SS_CLASS_INTACT) {
         text_size(result->size, size);
         text_time(result->seal.sealed, when);
@@ -141,7 +152,7 @@ static void count(const struct result *result, struct tally *tally)
 
     switch (class) {
     case SS_CLASS_INTACT:
-        *(result->content ? &tally->whole : &tally->headers) += 1;
+        *(result->content || result->bitmap ? &tally->whole : &tally->headers) += 1;
         break;
     case SS_CLASS_DAMAGED:
         tally->damaged++;
@@ -178,7 +189,7 @@ static void print_json_summary(const struct tally *tally)
     json_line_print(object);
 }
 
-static void print_summary(const struct tally *tally)
+static void print_summary(const struct tally *tally, bool bitmaps)
 {
     const struct {
         size_t count;
@@ -189,7 +200,8 @@ static void print_summary(const struct tally *tally)
         {tally->temporary, "not now"},          {tally->invalid, "not checked"},
     };
 
-    printf("%zu image%s whole", tally->whole, tally->whole == 1 ? "" : "s");
+    printf("%zu %s%s %s", tally->whole, bitmaps ? "bitmap" : "image", tally->whole == 1 ? "" : "s",
+           bitmaps ? "good" : "whole");
     for (size_t i = 0; i < SS_ARRAY_SIZE(parts); i++)
         if (parts[i].count)
             printf(", %zu %s", parts[i].count, parts[i].words);
@@ -199,7 +211,9 @@ static void print_summary(const struct tally *tally)
 static enum ss_class run(int argc, char **argv)
 {
     bool json = false, quick = false;
-    const struct command_flag flags[] = {{"json", &json, NULL}, {"quick", &quick, NULL}, {NULL, NULL, NULL}};
+    const char *bitmap = NULL;
+    const struct command_flag flags[] = {
+        {"json", &json, NULL}, {"quick", &quick, NULL}, {"bitmap", NULL, &bitmap}, {NULL, NULL, NULL}};
     struct tally tally = {.worst = SS_CLASS_INTACT};
     enum ss_class class;
 
@@ -208,7 +222,10 @@ static enum ss_class run(int argc, char **argv)
         return class;
     for (int i = first; i < argc; i++) {
         struct result result = {.draft = draftfile_named(argv[i])};
-        if (result.draft)
+        result.bitmap = bitmap;
+        if (bitmap)
+            bitmap_check(argv[i], bitmap, &result.size, &result.why);
+        else if (result.draft)
             check_draft(argv[i], &result);
         else
             check_image(argv[i], quick, &result);
@@ -222,9 +239,9 @@ static enum ss_class run(int argc, char **argv)
     if (json)
         print_json_summary(&tally);
     else
-        print_summary(&tally);
+        print_summary(&tally, bitmap != NULL);
     return tally.worst;
 }
 
-const struct command command_verify = {"verify", "[--json] [--quick] PATH...", "compare images with their seals", help,
-                                       run};
+const struct command command_verify = {"verify", "[--json] [--quick | --bitmap NAME[=DISK]] PATH...",
+                                       "compare images with their seals", help, run};

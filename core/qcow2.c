@@ -1,0 +1,386 @@
+#include "qcow2.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util.h"
+
+#define MAGIC 0x514649fbU /* "QFI\xfb" */
+#define HEADER_V2 72
+#define HEADER_V3 104
+#define EXTENSION_BITMAPS 0x23852875U
+#define BITMAPS_LEN 24
+
+#define INCOMPATIBLE_CORRUPT 2U
+#define INCOMPATIBLE_KNOWN 31U
+#define AUTOCLEAR_BITMAPS 1U
+
+#define BITMAPS_MAX 65535U
+#define ENTRY_LEN 24U        /* of the directory, before extra data and name */
+#define TABLE_MAX 0x8000000U /* entries */
+#define TABLE_BYTES_MAX (UINT64_C(512) << 20)
+#define IN_USE 1U
+#define RECORDING 2U
+#define EXTRA_COMPATIBLE 4U
+#define DIRTY_TRACKING 1 /* the one type that there is */
+#define GRANULARITY_MIN 9
+#define GRANULARITY_MAX 31
+#define OFFSET_MASK UINT64_C(0x00fffffffffffe00)
+#define ALL_ONES 1U
+
+static uint16_t get16(const unsigned char *at)
+{
+    uint16_t value;
+
+    memcpy(&value, at, sizeof value);
+    return be16toh(value);
+}
+
+static uint32_t get32(const unsigned char *at)
+{
+    uint32_t value;
+
+    memcpy(&value, at, sizeof value);
+    return be32toh(value);
+}
+
+static uint64_t get64(const unsigned char *at)
+{
+    uint64_t value;
+
+    memcpy(&value, at, sizeof value);
+    return be64toh(value);
+}
+
+__attribute__((format(printf, 2, 3))) static int broken(struct ss_qcow2 *image, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(image->why, sizeof image->why, format, arguments);
+    va_end(arguments);
+    return -EBADMSG;
+}
+
+static bool in_file(const struct ss_qcow2 *image, uint64_t offset, uint64_t len)
+{
+    return offset <= image->file_size && len <= image->file_size - offset;
+}
+
+static int read_at(struct ss_qcow2 *image, void *buf, size_t len, uint64_t offset)
+{
+    if (!in_file(image, offset, len))
+        return broken(image, "the file ends before offset %" PRIu64, offset + len);
+    ssize_t n = ss_pread_full(image->fd, buf, len, (off_t)offset);
+    if (n < 0)
+        return (int)n;
+    return (size_t)n < len ? broken(image, "the file became shorter") : 0;
+}
+
+static uint64_t cluster_size(const struct ss_qcow2 *image)
+{
+    return UINT64_C(1) << image->cluster_bits;
+}
+
+static bool is_cluster(const struct ss_qcow2 *image, uint64_t offset)
+{
+    return offset > 0 && offset % cluster_size(image) == 0;
+}
+
+static int read_bitmaps_extension(struct ss_qcow2 *image, uint64_t offset, uint32_t len)
+{
+    unsigned char data[BITMAPS_LEN];
+
+    if (len != BITMAPS_LEN)
+        return broken(image, "its list of bitmaps is described in %" PRIu32 " bytes, not %d", len, BITMAPS_LEN);
+    int r = read_at(image, data, sizeof data, offset);
+    if (r < 0)
+        return r;
+    image->has_bitmaps = true;
+    image->bitmap_count = get32(data);
+    image->directory_size = get64(data + 8);
+    image->directory_offset = get64(data + 16);
+    if (image->bitmap_count == 0 || image->bitmap_count > BITMAPS_MAX || get32(data + 4) != 0 ||
+        !is_cluster(image, image->directory_offset) || !in_file(image, image->directory_offset, image->directory_size))
+        return broken(image, "where its bitmaps are does not make sense");
+    return 0;
+}
+
+/* Header extensions follow the header within the first cluster, before the name of a backing file. */
+static int read_extensions(struct ss_qcow2 *image, uint64_t offset, uint64_t end)
+{
+    unsigned char head[8];
+
+    if (end == 0)
+        end = cluster_size(image);
+    if (offset > end)
+        return broken(image, "the name of its backing file is in its header");
+    while (offset + sizeof head <= end && in_file(image, offset, sizeof head)) {
+        int r = read_at(image, head, sizeof head, offset);
+        if (r < 0)
+            return r;
+        uint32_t type = get32(head), len = get32(head + 4);
+        offset += sizeof head;
+        if (type == 0)
+            return 0;
+        if (len > end - offset)
+            return broken(image, "an extension of its header is longer than its cluster");
+        if (type == EXTENSION_BITMAPS && (r = read_bitmaps_extension(image, offset, len)) < 0)
+            return r;
+        offset += ((uint64_t)len + 7) / 8 * 8;
+    }
+    return 0;
+}
+
+/* ---- what QEMU refuses to open ---- */
+
+#define BACKING_NAME_MAX 1023
+#define L1_BYTES_MAX (UINT64_C(32) << 20)
+#define REFCOUNT_TABLE_BYTES_MAX (UINT64_C(8) << 20)
+#define SNAPSHOTS_MAX 65536U
+#define SNAPSHOT_LEN 40U /* before extra data, id and name */
+#define REFCOUNT_ORDER_MAX 6
+#define CRYPT_METHODS 2
+#define INCOMPATIBLE_COMPRESSION 8U
+#define INCOMPATIBLE_EXTENDED_L2 16U
+
+static int check_backing(struct ss_qcow2 *image, const unsigned char *head)
+{
+    uint64_t offset = get64(head + 8);
+    uint32_t len = get32(head + 16);
+
+    if (offset > cluster_size(image) || (offset > 0 && (len > BACKING_NAME_MAX || len > cluster_size(image) - offset)))
+        return broken(image, "the name of its backing file is not in its header");
+    return 0;
+}
+
+/* The table of tables that say where data is. */
+static int check_l1(struct ss_qcow2 *image, const unsigned char *head)
+{
+    uint64_t size = get32(head + 36), offset = get64(head + 40);
+    uint64_t entry = image->incompatible & INCOMPATIBLE_EXTENDED_L2 ? 16 : 8;
+    uint64_t covered = cluster_size(image) * (cluster_size(image) / entry); /* by one entry */
+    uint64_t needed = image->virtual_size / covered + (image->virtual_size % covered > 0);
+
+    if (size < needed || size * 8 > L1_BYTES_MAX || offset % cluster_size(image) != 0 ||
+        !in_file(image, offset, size * 8) || image->virtual_size > INT64_MAX)
+        return broken(image, "the table of its data is not of its size, or not in the file");
+    return 0;
+}
+
+static int check_refcounts(struct ss_qcow2 *image, const unsigned char *head)
+{
+    uint64_t offset = get64(head + 48), size = (uint64_t)get32(head + 56) * cluster_size(image);
+
+    if (!is_cluster(image, offset) || size == 0 || size > REFCOUNT_TABLE_BYTES_MAX || !in_file(image, offset, size))
+        return broken(image, "its table of reference counts is not in the file");
+    return 0;
+}
+
+static int check_snapshots(struct ss_qcow2 *image, const unsigned char *head)
+{
+    uint32_t count = get32(head + 60);
+    uint64_t offset = get64(head + 64);
+    unsigned char entry[SNAPSHOT_LEN] = {0};
+
+    if (count > SNAPSHOTS_MAX || offset > INT64_MAX || offset % cluster_size(image) != 0 || (count > 0 && offset == 0))
+        return broken(image, "its list of snapshots is not in the file");
+    for (uint32_t i = 0; i < count; i++) {
+        int r = read_at(image, entry, sizeof entry, offset);
+        if (r < 0)
+            return r;
+        uint64_t len = SNAPSHOT_LEN + (uint64_t)get32(entry + 36) + get16(entry + 12) + get16(entry + 14);
+        if (get64(entry) % cluster_size(image) != 0 || !in_file(image, offset, len))
+            return broken(image, "its list of snapshots is broken");
+        offset += (len + 7) / 8 * 8;
+    }
+    return 0;
+}
+
+/* What only version 3 has. */
+static int check_version3(struct ss_qcow2 *image, const unsigned char *head, uint32_t header_len)
+{
+    unsigned compression = header_len > HEADER_V3 ? head[HEADER_V3] : 0;
+
+    if (header_len < HEADER_V3 || header_len % 8 != 0 || header_len > cluster_size(image))
+        return broken(image, "its header can not be %" PRIu32 " bytes long", header_len);
+    if (image->incompatible & ~(uint64_t)INCOMPATIBLE_KNOWN)
+        return broken(image, "it needs features that are not known");
+    if (get32(head + 96) > REFCOUNT_ORDER_MAX || compression > 1 ||
+        (compression > 0) != ((image->incompatible & INCOMPATIBLE_COMPRESSION) > 0))
+        return broken(image, "its header does not make sense");
+    return 0;
+}
+
+static int check_tables(struct ss_qcow2 *image, const unsigned char *head)
+{
+    int r = get32(head + 32) > CRYPT_METHODS ? broken(image, "its encryption is not known") : 0;
+
+    if (r == 0)
+        r = check_backing(image, head);
+    if (r == 0)
+        r = check_l1(image, head);
+    if (r == 0)
+        r = check_refcounts(image, head);
+    return r < 0 ? r : check_snapshots(image, head);
+}
+
+int ss_qcow2_open(int fd, uint64_t size, struct ss_qcow2 *image)
+{
+    unsigned char head[HEADER_V3 + 8] = {0};
+
+    *image = (struct ss_qcow2){.fd = fd, .file_size = size};
+    ssize_t n = ss_pread_full(fd, head, sizeof head, 0);
+    if (n < 0)
+        return (int)n;
+    if (n < 8 || get32(head) != MAGIC)
+        return -EINVAL;
+    image->version = get32(head + 4);
+    if (image->version < 2 || image->version > 3)
+        return broken(image, "version %" PRIu32 " is not known", image->version);
+    if (n < (image->version == 2 ? HEADER_V2 : HEADER_V3))
+        return broken(image, "the file ends inside its header");
+    image->cluster_bits = get32(head + 20);
+    image->virtual_size = get64(head + 24);
+    if (image->cluster_bits < 9 || image->cluster_bits > 21)
+        return broken(image, "clusters of 2^%" PRIu32 " bytes are not possible", image->cluster_bits);
+    if (image->version == 2)
+        return check_tables(image, head); /* it knows no bitmaps */
+    uint32_t header_len = get32(head + 100);
+    image->incompatible = get64(head + 72);
+    image->autoclear = get64(head + 88);
+    int r = check_version3(image, head, header_len);
+    if (r == 0)
+        r = check_tables(image, head);
+    return r < 0 ? r : read_extensions(image, header_len, get64(head + 8));
+}
+
+/* ---- bitmaps ---- */
+
+struct entry {
+    uint64_t table_offset;
+    uint32_t table_size, flags, extra_size;
+    uint8_t type, granularity_bits;
+    uint16_t name_size;
+};
+
+/* The entries of a bitmap's table: where its clusters are. */
+static int check_table(struct ss_qcow2 *image, const struct entry *entry)
+{
+    unsigned char block[4096];
+    uint64_t left = (uint64_t)entry->table_size * 8, offset = entry->table_offset;
+
+    for (size_t len; left > 0; left -= len, offset += len) {
+        len = left < sizeof block ? (size_t)left : sizeof block;
+        int r = read_at(image, block, len, offset);
+        if (r < 0)
+            return r;
+        for (size_t at = 0; at < len; at += 8) {
+            uint64_t value = get64(block + at), cluster = value & OFFSET_MASK;
+            if ((value & ~(OFFSET_MASK | ALL_ONES)) || (cluster && (value & ALL_ONES)) ||
+                (cluster && (!is_cluster(image, cluster) || !in_file(image, cluster, cluster_size(image)))))
+                return broken(image, "its table points to what is not in the file");
+        }
+    }
+    return 0;
+}
+
+static int check_entry(struct ss_qcow2 *image, const struct entry *entry)
+{
+    const uint64_t granularity = UINT64_C(1) << (entry->granularity_bits & 63); /* bytes: what a bit stands for */
+
+    if (entry->type != DIRTY_TRACKING || (entry->flags & ~(IN_USE | RECORDING | EXTRA_COMPATIBLE)) ||
+        entry->granularity_bits < GRANULARITY_MIN || entry->granularity_bits > GRANULARITY_MAX ||
+        entry->table_size > TABLE_MAX || (entry->extra_size > 0 && !(entry->flags & EXTRA_COMPATIBLE)))
+        return broken(image, "its entry does not make sense");
+    if (entry->flags & IN_USE)
+        return broken(image, "it was not saved: the machine that used the disk did not end cleanly, or still runs");
+    if (!(entry->flags & RECORDING))
+        return broken(image, "it records no changes");
+    uint64_t bits = image->virtual_size / granularity + (image->virtual_size % granularity > 0);
+    uint64_t bytes = (bits / 64 + (bits % 64 > 0)) * 8;
+    uint64_t clusters = bytes / cluster_size(image) + (bytes % cluster_size(image) > 0);
+    if (entry->table_size != clusters || bytes > TABLE_BYTES_MAX ||
+        (entry->table_size > 0 && !is_cluster(image, entry->table_offset)))
+        return broken(image, "its table is not of the disk's size");
+    return check_table(image, entry);
+}
+
+static int read_entry(struct ss_qcow2 *image, uint64_t offset, struct entry *entry)
+{
+    unsigned char bytes[ENTRY_LEN] = {0};
+
+    int r = read_at(image, bytes, sizeof bytes, offset);
+    *entry = (struct entry){
+        .table_offset = get64(bytes),
+        .table_size = get32(bytes + 8),
+        .flags = get32(bytes + 12),
+        .type = bytes[16],
+        .granularity_bits = bytes[17],
+        .name_size = get16(bytes + 18),
+        .extra_size = get32(bytes + 20),
+    };
+    return r;
+}
+
+/* The directory is a list of entries of different sizes. */
+static int find_entry(struct ss_qcow2 *image, const char *name, struct entry *found)
+{
+    uint64_t offset = image->directory_offset, end = offset + image->directory_size;
+    char read[SS_QCOW2_BITMAP_NAME_MAX];
+    size_t wanted = strlen(name);
+    int result = -ENOENT;
+
+    for (uint32_t i = 0; i < image->bitmap_count; i++) {
+        struct entry entry;
+        if (end - offset < ENTRY_LEN)
+            return broken(image, "the list of its bitmaps ends early");
+        int r = read_entry(image, offset, &entry);
+        uint64_t len = (ENTRY_LEN + (uint64_t)entry.extra_size + entry.name_size + 7) / 8 * 8;
+        if (r < 0)
+            return r;
+        if (entry.name_size == 0 || entry.name_size > sizeof read || len > end - offset)
+            return broken(image, "the list of its bitmaps is broken");
+        r = read_at(image, read, entry.name_size, offset + ENTRY_LEN + entry.extra_size);
+        if (r < 0)
+            return r;
+        if (entry.name_size == wanted && memcmp(read, name, wanted) == 0) {
+            if (result == 0)
+                return broken(image, "there are two of that name");
+            *found = entry;
+            result = 0;
+        }
+        offset += len;
+    }
+    return result;
+}
+
+int ss_qcow2_check_bitmap(struct ss_qcow2 *image, const char *name)
+{
+    struct entry entry;
+
+    if (image->incompatible & INCOMPATIBLE_CORRUPT)
+        return broken(image, "the image is marked as corrupt");
+    if (!image->has_bitmaps)
+        return -ENOENT;
+    if (!(image->autoclear & AUTOCLEAR_BITMAPS))
+        return broken(image, "a program that knows no bitmaps has written to the image");
+    int r = find_entry(image, name, &entry);
+    return r < 0 ? r : check_entry(image, &entry);
+}
+
+/* QEMU's file-posix driver: permissions are locks on single bytes from 100 and from 200 on. */
+#define QEMU_LOCKS 100
+#define QEMU_LOCKS_LEN 200
+
+bool ss_qcow2_is_in_use(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = QEMU_LOCKS, .l_len = QEMU_LOCKS_LEN};
+
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}

@@ -1,0 +1,72 @@
+#!/bin/bash
+# Persistent bitmaps of qcow2 images: what saveseal says of them, and whether qemu-img says the same.
+# shellcheck disable=SC2317
+# shellcheck source=tests/lib/mount.sh
+. "$(dirname "$0")/lib/mount.sh"
+
+python=$(PATH=/usr/bin:/bin command -v python3 || command -v python3)
+image=$work/disk
+words="checkpoint inconsistent: missing or broken bitmap 'ck1' for disk 'vdb'"
+
+# says STATUS PATTERN [BITMAP[=DISK]]: of the image.
+says() {
+    local status
+    "$SAVESEAL" verify --bitmap "${3:-ck1=vdb}" "$image" >"$work/out" 2>&1
+    status=$?
+    # shellcheck disable=SC2053  # a pattern
+    [ $status -eq "$1" ] && [[ $(<"$work/out") == $2 ]] && return
+    echo "# status $status: $(<"$work/out")"
+    return 1
+}
+new() {
+    rm -f "$image"
+    qemu-img create -q -f qcow2 "$@" && qemu-img bitmap --add "$image" ck1
+}
+
+for size in 1 64K 100M 1G 1T; do
+    new "$image" $size
+    qemu-img bitmap --add -g 2M "$image" coarse
+    check "a disk of $size: its bitmap" says 0 "*the bitmap is good*1 bitmap good"
+    check "another" says 0 "*the bitmap is good*" coarse
+done
+check "one that is not there" says 5 "*missing or broken bitmap 'ck2' for disk 'vdb': there is none of that name*take a full backup*" ck2=vdb
+check "the disk's name is the file's, if it is not given" says 5 "*'nothing' for disk 'disk'*" nothing
+qemu-img bitmap --disable "$image" ck1
+check "one that records nothing" says 5 "*$words: it records no changes*"
+new -o data_file="$work/data",data_file_raw=on "$image" 1G
+check "with an external data file" says 0 "*the bitmap is good*"
+new -o cluster_size=2M "$image" 1G
+check "with large clusters" says 0 "*the bitmap is good*"
+qemu-img create -q -f qcow2 -o compat=0.10 "$image" 1G
+check "an old image has none" says 5 "*$words: there is none of that name*"
+qemu-img create -q -f raw "$image" 1G
+check "a raw image can have none" says 2 "*unsupported configuration: checkpoint for disk vdb unsupported for storage type raw*"
+head -c 4000 /dev/urandom >"$image"
+check "nor what is no image" says 2 "*unsupported for storage type raw*"
+rm "$image"
+check "what is not there" says 2 "*not-found*"
+mkdir "$image"
+check "a directory" says 2 "*"
+rmdir "$image"
+
+# A machine that runs, and one that was killed.
+new "$image" 64M
+mkfifo "$work/commands"
+qemu-io -f qcow2 "$image" <"$work/commands" >"$work/said" 2>&1 &
+machine=$!
+exec 9>"$work/commands"
+echo "write 0 1M" >&9
+check "a program writes to the image" wait_until 20 grep -q wrote "$work/said"
+check "and has it open: try again" says 3 "*busy*a virtual machine has the disk open*"
+kill -KILL $machine
+wait $machine 2>/dev/null
+exec 9>&-
+check "it was killed: the bitmap was not saved" says 5 "*$words: it was not saved*"
+equal "as JSON" "$("$SAVESEAL" verify --json --bitmap ck1=vdb "$image" | sed -n '1s/.*"finding":"\([^"]*\)","class":"\([^"]*\)","exit":\([0-9]\).*/\1 \2 \3/p')" \
+    "bitmap-missing checkpoint-inconsistent 5"
+
+new -o cluster_size=512 "$image" 64K
+qemu-io -c "write 0 8k" "$image" >"$work/said"
+check "each byte that a bitmap depends on, damaged: nothing is called good that qemu-img refuses" \
+    timeout 300 "$python" "$(dirname "$0")/lib/bitmaps.py" "$SAVESEAL" "$image" $((100 / ${ROUNDS_PERCENT:-100} > 8 ? 8 : 100 / ${ROUNDS_PERCENT:-100}))
+exit $failed
