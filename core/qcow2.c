@@ -139,7 +139,6 @@ static int read_extensions(struct ss_qcow2 *image, uint64_t offset, uint64_t end
 
 /* ---- what QEMU refuses to open ---- */
 
-#define BACKING_NAME_MAX 1023
 #define L1_BYTES_MAX (UINT64_C(32) << 20)
 #define REFCOUNT_TABLE_BYTES_MAX (UINT64_C(8) << 20)
 #define SNAPSHOTS_MAX 65536U
@@ -154,8 +153,11 @@ static int check_backing(struct ss_qcow2 *image, const unsigned char *head)
     uint64_t offset = get64(head + 8);
     uint32_t len = get32(head + 16);
 
-    if (offset > cluster_size(image) || (offset > 0 && (len > BACKING_NAME_MAX || len > cluster_size(image) - offset)))
+    if (offset > cluster_size(image) ||
+        (offset > 0 && (len > SS_QCOW2_BACKING_NAME_MAX || len > cluster_size(image) - offset)))
         return broken(image, "the name of its backing file is not in its header");
+    image->backing_offset = offset;
+    image->backing_len = len;
     return 0;
 }
 
@@ -257,7 +259,15 @@ int ss_qcow2_open(int fd, uint64_t size, struct ss_qcow2 *image)
     int r = check_version3(image, head, header_len);
     if (r == 0)
         r = check_tables(image, head);
-    return r < 0 ? r : read_extensions(image, header_len, get64(head + 8));
+    return r < 0 ? r : read_extensions(image, header_len, image->backing_offset);
+}
+
+int ss_qcow2_backing(struct ss_qcow2 *image, char name[SS_QCOW2_BACKING_NAME_MAX + 1])
+{
+    size_t len = image->backing_offset > 0 ? image->backing_len : 0;
+
+    name[len] = '\0';
+    return read_at(image, name, len, image->backing_offset);
 }
 
 /* ---- bitmaps ---- */

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 #define SS_QCOW2_WHY_MAX 160
-#define SS_QCOW2_BITMAP_NAME_MAX 1023 /* bytes */
+#define SS_QCOW2_BITMAP_NAME_MAX 1023  /* bytes */
+#define SS_QCOW2_BACKING_NAME_MAX 1023 /* bytes */
 
 struct ss_qcow2 {
     int fd; /* the caller's */
@@ -15,6 +16,8 @@ struct ss_qcow2 {
     uint32_t version, cluster_bits;
     uint64_t virtual_size; /* bytes */
     uint64_t incompatible, autoclear;
+    uint64_t backing_offset; /* 0: there is no backing file */
+    uint32_t backing_len;
     bool has_bitmaps; /* the extension is there, and: */
     uint32_t bitmap_count;
     uint64_t directory_offset, directory_size;
@@ -28,6 +31,10 @@ int ss_qcow2_open(int fd, uint64_t size, struct ss_qcow2 *image);
 /* Can an incremental backup rely on the bitmap of that name? Returns 0; -ENOENT when there is none; -EBADMSG with why
  * when there is one that is broken, was not saved, or records nothing; or the read's -errno. */
 int ss_qcow2_check_bitmap(struct ss_qcow2 *image, const char *name);
+
+/* The name of the backing file as the image has it, which may be relative to the image's directory or no file name at
+ * all ("nbd://", "json:"); empty when there is none. Returns 0, or the read's -errno. */
+int ss_qcow2_backing(struct ss_qcow2 *image, char name[SS_QCOW2_BACKING_NAME_MAX + 1]);
 
 /* Has a program that goes by QEMU's locks the image open? Then its bitmaps are in that program's memory. */
 bool ss_qcow2_is_in_use(int fd);

@@ -49,6 +49,32 @@ mkdir "$image"
 check "a directory" says 2 "*"
 rmdir "$image"
 
+# The backing chain: old, middle and the image, each with the bitmap or without.
+chain() { # BITMAP-IN-OLD BITMAP-IN-MIDDLE
+    rm -f "$image" "$work/old" "$work/middle"
+    qemu-img create -q -f qcow2 "$work/old" 64M
+    qemu-img create -q -f qcow2 -b old -F qcow2 "$work/middle"
+    qemu-img create -q -f qcow2 -b "$work/middle" -F qcow2 "$image"
+    qemu-img bitmap --add "$image" ck1
+    [ "$1" = 0 ] || qemu-img bitmap --add "$work/old" ck1
+    [ "$2" = 0 ] || qemu-img bitmap --add "$work/middle" ck1
+}
+chain 0 0
+check "a chain: the bitmap is in the image alone" says 0 "*the bitmap is good*"
+chain 0 1
+check "in the one below, too" says 0 "*the bitmap is good*"
+chain 1 1
+check "in all" says 0 "*the bitmap is good*"
+chain 1 0
+check "with a gap" says 5 "*$words: an image above it has none, in the backing file $work/old*"
+chain 0 1
+qemu-img bitmap --disable "$work/middle" ck1
+check "broken below" says 5 "*$words: it records no changes, in the backing file $work/middle*"
+qemu-img rebase -u -f qcow2 -b "json:{\"driver\":\"null-co\"}" -F raw "$image"
+check "a chain that can not be followed" says 0 "*the bitmap is good*"
+qemu-img rebase -u -f qcow2 -b "$image" -F qcow2 "$image"
+check "one that bites its tail" says 0 "*the bitmap is good*"
+
 # A machine that runs, and one that was killed.
 new "$image" 64M
 mkfifo "$work/commands"

@@ -224,7 +224,7 @@ static enum ss_class run(int argc, char **argv)
         struct result result = {.draft = draftfile_named(argv[i])};
         result.bitmap = bitmap;
         if (bitmap)
-            bitmap_check(argv[i], bitmap, &result.size, &result.why);
+            bitmap_check_named(argv[i], bitmap, &result.size, &result.why);
         else if (result.draft)
             check_draft(argv[i], &result);
         else
