@@ -90,6 +90,8 @@ static const struct ss_finding_text findings[SS_FINDING_COUNT] = {
                          "look at the logs of the host, then try again", "0.1"},
     [SS_UNCLASSIFIED] = {"unclassified", SS_CLASS_UNKNOWN, "the message does not tell whether to try again",
                          "look at the log of libvirt and of the machine; verify the image", "0.1"},
+    [SS_NOT_LOCAL] = {"not-local", SS_CLASS_UNKNOWN, "the disk is no file of this host, so nothing is known about it",
+                      "ask the virtual machine that uses it", "0.1"},
 };
 
 /* Names, and ranks by severity, the worst first in line. */

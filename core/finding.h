@@ -59,6 +59,7 @@ enum ss_finding {
     SS_NO_SPACE,
     SS_HOST_TROUBLE,
     SS_UNCLASSIFIED,
+    SS_NOT_LOCAL, /* a disk that is no file of this host */
     SS_FINDING_COUNT
 };
 

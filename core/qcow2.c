@@ -372,7 +372,7 @@ static int find_entry(struct ss_qcow2 *image, const char *name, struct entry *fo
 
 int ss_qcow2_check_bitmap(struct ss_qcow2 *image, const char *name)
 {
-    struct entry entry;
+    struct entry entry = {0};
 
     if (image->incompatible & INCOMPATIBLE_CORRUPT)
         return broken(image, "the image is marked as corrupt");

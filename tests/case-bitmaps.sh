@@ -14,7 +14,7 @@ says() {
     "$SAVESEAL" verify --bitmap "${3:-ck1=vdb}" "$image" >"$work/out" 2>&1
     status=$?
     # shellcheck disable=SC2053  # a pattern
-    [ $status -eq "$1" ] && [[ $(<"$work/out") == $2 ]] && return
+    [ "$status" -eq "$1" ] && [[ $(<"$work/out") == $2 ]] && return
     echo "# status $status: $(<"$work/out")"
     return 1
 }
@@ -74,6 +74,53 @@ qemu-img rebase -u -f qcow2 -b "json:{\"driver\":\"null-co\"}" -F raw "$image"
 check "a chain that can not be followed" says 0 "*the bitmap is good*"
 qemu-img rebase -u -f qcow2 -b "$image" -F qcow2 "$image"
 check "one that bites its tail" says 0 "*the bitmap is good*"
+
+# A checkpoint with its disks.
+disks() { # DISK-LINES-OF-THE-CHECKPOINT
+    cat <<XML
+<domaincheckpoint><name>ck1</name><disks>$1</disks>${2:-}</domaincheckpoint>
+XML
+}
+domain="<domain type='qemu'><devices>
+<disk type='file'><driver type='qcow2'/><source file='$work/a'/><target dev='vda'/></disk>
+<disk type='file'><driver type='qcow2'/><source file='$work/b'/><target dev='vdb'/></disk>
+<disk type='file'><driver type='raw'/><source file='$work/c'/><target dev='vdc'/></disk>
+<disk type='network'><driver type='qcow2'/><source protocol='nbd'/><target dev='vdd'/></disk>
+</devices></domain>"
+echo "$domain" >"$work/domain.xml"
+for disk in a b; do
+    qemu-img create -q -f qcow2 "$work/$disk" 10M
+done
+qemu-img bitmap --add "$work/a" ck1
+checkpoint() { # STATUS PATTERN DISK-LINES
+    local status
+    disks "$3" "$domain" >"$work/checkpoint.xml"
+    "$SAVESEAL" checkpoint-check "$work/checkpoint.xml" >"$work/out" 2>&1
+    status=$?
+    # shellcheck disable=SC2053  # a pattern
+    [ "$status" -eq "$1" ] && [[ $(<"$work/out") == $2 ]] && return
+    echo "# status $status: $(<"$work/out")"
+    return 1
+}
+vda="<disk name='vda' checkpoint='bitmap' bitmap='ck1'/>"
+check "a checkpoint: its one disk" checkpoint 0 "vda: the bitmap is good" "$vda<disk name='vdb' checkpoint='no'/>"
+check "by the name of the checkpoint" checkpoint 0 "vda: the bitmap is good" "<disk name='vda' checkpoint='bitmap'/>"
+check "by the file's name" checkpoint 0 "*the bitmap is good" "<disk name='$work/a' checkpoint='bitmap'/>"
+check "one without a bitmap" checkpoint 5 "vda: *good*vdb: *missing or broken bitmap 'ck1' for disk 'vdb'*" "$vda<disk name='vdb' checkpoint='bitmap'/>"
+check "a raw one" checkpoint 2 "*checkpoint for disk vdc unsupported for storage type raw*" "<disk name='vdc' checkpoint='bitmap'/>"
+check "one elsewhere" checkpoint 4 "vdd: not-local*" "<disk name='vdd' checkpoint='bitmap'/>"
+check "one that the domain has not" checkpoint 2 "vde: *no disk vde*" "<disk name='vde' checkpoint='bitmap'/>"
+check "no disk" checkpoint 2 "*has no disk*" ""
+disks "$vda" >"$work/checkpoint.xml"
+check "without a domain" grep -q "name the domain's XML" <("$SAVESEAL" checkpoint-check "$work/checkpoint.xml" 2>&1)
+check "with it beside" "$SAVESEAL" checkpoint-check "$work/checkpoint.xml" "$work/domain.xml"
+check "a domain for a checkpoint" grep -q "XML of <domain>, not of <domaincheckpoint>" <("$SAVESEAL" checkpoint-check "$work/domain.xml" 2>&1)
+echo '<domaincheckpoint><name>' >"$work/checkpoint.xml"
+check "XML that is cut" grep -q "no XML of <domaincheckpoint>: line" <("$SAVESEAL" checkpoint-check "$work/checkpoint.xml" 2>&1)
+: >"$work/checkpoint.xml"
+check "no XML" grep -q "no XML" <("$SAVESEAL" checkpoint-check "$work/checkpoint.xml" 2>&1)
+printf '<!DOCTYPE d [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY s SYSTEM "file:///etc/passwd">]><domaincheckpoint><name>&b;&s;</name></domaincheckpoint>' >"$work/checkpoint.xml"
+check "entities lead nowhere" grep -q "no <domain>" <("$SAVESEAL" checkpoint-check "$work/checkpoint.xml" 2>&1)
 
 # A machine that runs, and one that was killed.
 new "$image" 64M

@@ -16,7 +16,7 @@ struct command {
 };
 
 extern const struct command command_status, command_verify, command_show, command_discard, command_salvage, command_run,
-    command_errors, command_classify;
+    command_errors, command_classify, command_checkpoint;
 
 /* An option, long form only. */
 struct command_flag {

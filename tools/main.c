@@ -9,8 +9,8 @@
 #include "text.h"
 
 static const struct command *const commands[] = {
-    &command_status,  &command_verify, &command_show,   &command_discard,
-    &command_salvage, &command_run,    &command_errors, &command_classify,
+    &command_status, &command_verify, &command_show,     &command_discard,    &command_salvage,
+    &command_run,    &command_errors, &command_classify, &command_checkpoint,
 };
 
 static void print_help(FILE *stream)
@@ -24,7 +24,7 @@ static void print_help(FILE *stream)
           "Commands:\n",
           stream);
     for (size_t i = 0; i < SS_ARRAY_SIZE(commands); i++)
-        fprintf(stream, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+        fprintf(stream, "  %-16s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\n"
           "Exit status: 0 intact or done, 1 damaged, 2 the request was wrong,\n"
           "3 temporary: try again, 4 nothing is known, 5 inconsistent checkpoint.\n"

@@ -58,6 +58,7 @@ static const struct {
     {"no-space", SS_NO_SPACE, SS_CLASS_TEMPORARY},
     {"host-trouble", SS_HOST_TROUBLE, SS_CLASS_TEMPORARY},
     {"unclassified", SS_UNCLASSIFIED, SS_CLASS_UNKNOWN},
+    {"not-local", SS_NOT_LOCAL, SS_CLASS_UNKNOWN},
 };
 
 static void test_table(void **state)
