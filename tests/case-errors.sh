@@ -22,15 +22,15 @@ done < <(sed 's/.*"finding":"\([^"]*\)".*"exit":\([0-9]\).*/\1 \2/' "$work/error
 equal "and no other" "$(grep -cE '^\*[a-z-]+\* \([0-9]\)$' "$manual")" "$(($(wc -l <"$work/errors") - 1))" # clean is in a sentence
 equal "the text has as many" "$("$SAVESEAL" errors | grep -c '^[a-z]')" "$(wc -l <"$work/errors")"
 
-# What virsh really prints.
-for request in "restore $work/nothing" "start nothing" "save test $work/nothing/s" "checkpoint-dumpxml test nothing"; do
+# What virsh really prints. (Its driver for tests hangs now and then in a save that fails.)
+for request in "restore $work/nothing" "start nothing" "dumpxml nothing" "checkpoint-dumpxml test nothing"; do
     # shellcheck disable=SC2086  # words
-    LC_ALL=C virsh -c test:///default $request >/dev/null 2>"$work/virsh.${request%% *}"
+    LC_ALL=C timeout 20 virsh -c test:///default $request >/dev/null 2>"$work/virsh.${request%% *}"
 done
 classify() { "$SAVESEAL" classify <"$work/virsh.$1"; }
 says 2 not-found classify restore
 says 2 request-refused classify start
-says 2 not-found classify save
+says 2 request-refused classify dumpxml
 says 2 request-refused classify checkpoint-dumpxml
 
 says 5 bitmap-missing "$SAVESEAL" classify --libvirt-code 109
