@@ -92,6 +92,7 @@ static const struct ss_finding_text findings[SS_FINDING_COUNT] = {
                          "look at the log of libvirt and of the machine; verify the image", "0.1"},
     [SS_NOT_LOCAL] = {"not-local", SS_CLASS_UNKNOWN, "the disk is no file of this host, so nothing is known about it",
                       "ask the virtual machine that uses it", "0.1"},
+    [SS_LEFT_OUT] = {"left-out", SS_CLASS_INTACT, "the domain does not have this disk any more", "", "0.1"},
 };
 
 /* Names, and ranks by severity, the worst first in line. */

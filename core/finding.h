@@ -60,6 +60,7 @@ enum ss_finding {
     SS_HOST_TROUBLE,
     SS_UNCLASSIFIED,
     SS_NOT_LOCAL, /* a disk that is no file of this host */
+    SS_LEFT_OUT,  /* a disk of a checkpoint that the domain does not have any more */
     SS_FINDING_COUNT
 };
 

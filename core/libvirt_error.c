@@ -1,5 +1,6 @@
 #include "libvirt_error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -19,12 +20,15 @@ enum {
     SYSTEM_ERROR = 38,
     RPC = 39,
     NO_DOMAIN = 42,
+    AUTH_FAILED = 45,
     OPERATION_INVALID = 55,
     CONFIG_UNSUPPORTED = 67,
     OPERATION_TIMEOUT = 68,
     NO_DOMAIN_SNAPSHOT = 72,
     ARGUMENT_UNSUPPORTED = 74,
     OPERATION_ABORTED = 78,
+    AUTH_CANCELLED = 79,
+    AUTH_UNAVAILABLE = 80,
     OPERATION_UNSUPPORTED = 84,
     RESOURCE_BUSY = 87,
     ACCESS_DENIED = 88,
@@ -58,6 +62,9 @@ static const struct {
     {"access denied", ACCESS_DENIED},
     {"the CPU is incompatible with host CPU", CPU_INCOMPATIBLE},
     {"Domain checkpoint not found", NO_DOMAIN_CHECKPOINT},
+    {"Invalid domain checkpoint", INVALID_DOMAIN_CHECKPOINT},
+    {"Domain snapshot not found", NO_DOMAIN_SNAPSHOT},
+    {"Domain backup job id not found", NO_DOMAIN_BACKUP},
     {"checkpoint inconsistent: ", CHECKPOINT_INCONSISTENT},
 };
 
@@ -69,6 +76,8 @@ static const struct {
 } rows[] = {
     {CHECKPOINT_INCONSISTENT, NULL, SS_BITMAP_MISSING},
     {ANY, "missing or broken bitmap", SS_BITMAP_MISSING},
+    {ANY, "is inconsistent and cannot be used", SS_BITMAP_MISSING},
+    {ANY, "Dirty bitmap", SS_BITMAP_MISSING},
     {ANY, "unsupported for storage type", SS_BITMAP_UNSUPPORTED},
     /* an image that libvirt refuses */
     {ANY, "save image is incomplete", SS_FORMAT_INCOMPLETE},
@@ -80,16 +89,29 @@ static const struct {
     {ANY, "invalid header data length", SS_HEADER_DAMAGED},
     {ANY, "nvalid compressed save format", SS_HEADER_DAMAGED},
     {ANY, "unsupported save image format", SS_HEADER_DAMAGED},
+    {ANY, "belongs to domain", SS_REQUEST_REFUSED},
+    {ANY, "guest CPU doesn't match specification", SS_HOST_INCOMPATIBLE},
+    {ANY, "CPU are not compatible", SS_HOST_INCOMPATIBLE},
+    {ANY, "does not support machine type", SS_HOST_INCOMPATIBLE},
+    {ANY, "load of migration failed: Cannot allocate memory", SS_HOST_TROUBLE},
     {ANY, "Not a migration stream", SS_STREAM_DAMAGED},
     {ANY, "load of migration failed", SS_STREAM_DAMAGED},
     /* the system's own words, whatever was tried */
     {ANY, "No space left on device", SS_NO_SPACE},
     {ANY, "Disk quota exceeded", SS_NO_SPACE},
-    {ANY, "File too large", SS_NO_SPACE},
+    {ANY, "File too large", SS_REQUEST_REFUSED},
     {ANY, "Device or resource busy", SS_BUSY},
+    {ANY, "another process using the image", SS_BUSY},
+    {ANY, "Failed to get \"write\" lock", SS_BUSY},
+    {ANY, "Failed to get shared \"write\" lock", SS_BUSY},
+    {ANY, "backup job is already running", SS_BUSY},
+    {ANY, "is already being", SS_BUSY},
     {ANY, "Resource temporarily unavailable", SS_BUSY},
     {ANY, "Text file busy", SS_BUSY},
     {ANY, "state change lock", SS_BUSY},
+    {ANY, "End of file while reading data", SS_HOST_TROUBLE},
+    {ANY, "client socket is closed", SS_HOST_TROUBLE},
+    {ANY, "keepalive timeout", SS_HOST_TROUBLE},
     {ANY, "Input/output error", SS_IO_ERROR},
     {ANY, "Stale file handle", SS_IO_ERROR},
     {ANY, "Cannot allocate memory", SS_HOST_TROUBLE},
@@ -98,14 +120,19 @@ static const struct {
     {ANY, "Connection reset by peer", SS_HOST_TROUBLE},
     {ANY, "Transport endpoint is not connected", SS_HOST_TROUBLE},
     {ANY, "Broken pipe", SS_HOST_TROUBLE},
-    {ANY, "failed to connect to the hypervisor", SS_HOST_TROUBLE},
     {ANY, "Permission denied", SS_NO_PERMISSION},
+    {ANY, "authentication unavailable", SS_NO_PERMISSION},
+    {ANY, "authentication failed", SS_NO_PERMISSION},
+    {ANY, "no connection driver available", SS_REQUEST_REFUSED},
     {ANY, "Operation not permitted", SS_NO_PERMISSION},
     {ANY, "Read-only file system", SS_NO_PERMISSION},
     {ANY, "No such file or directory", SS_NOT_FOUND},
     {ANY, "Is a directory", SS_NOT_A_FILE},
+    {ANY, "already exists with uuid", SS_REQUEST_REFUSED},
+    {ANY, "failed to validate against schema", SS_REQUEST_REFUSED},
     /* virsh's */
     {ANY, "failed to get domain", SS_REQUEST_REFUSED},
+    {ANY, "failed to connect to the hypervisor", SS_HOST_TROUBLE},
     /* the code alone */
     {NO_MEMORY, NULL, SS_HOST_TROUBLE},
     {RPC, NULL, SS_HOST_TROUBLE},
@@ -115,6 +142,9 @@ static const struct {
     {CPU_INCOMPATIBLE, NULL, SS_HOST_INCOMPATIBLE},
     {OPERATION_DENIED, NULL, SS_NO_PERMISSION},
     {ACCESS_DENIED, NULL, SS_NO_PERMISSION},
+    {AUTH_FAILED, NULL, SS_NO_PERMISSION},
+    {AUTH_CANCELLED, NULL, SS_NO_PERMISSION},
+    {AUTH_UNAVAILABLE, NULL, SS_NO_PERMISSION},
     {NO_SUPPORT, NULL, SS_REQUEST_REFUSED},
     {INVALID_ARG, NULL, SS_REQUEST_REFUSED},
     {XML_ERROR, NULL, SS_REQUEST_REFUSED},
@@ -130,18 +160,39 @@ static const struct {
     {NO_DOMAIN_BACKUP, NULL, SS_REQUEST_REFUSED},
 };
 
-/* virsh prints "error: " before each line, and what it wanted to do in the first. */
+static int code_at(const char *text)
+{
+    for (size_t i = 0; i < SS_ARRAY_SIZE(beginnings); i++)
+        if (strncmp(text, beginnings[i].words, strlen(beginnings[i].words)) == 0)
+            return beginnings[i].code;
+    return ANY;
+}
+
+/* virsh prints "error: " before each line, and before that perhaps how far it is, and says in the first what it wanted
+ * to do. */
 static int code_of(const char *message)
 {
-    for (const char *line = message; line; line = strchr(line, '\n')) {
+    int code = ANY;
+
+    for (const char *line = message; line && code == ANY; line = strchr(line, '\n')) {
         line += *line == '\n';
-        if (strncmp(line, "error: ", 7) == 0)
-            line += 7;
-        for (size_t i = 0; i < SS_ARRAY_SIZE(beginnings); i++)
-            if (strncmp(line, beginnings[i].words, strlen(beginnings[i].words)) == 0)
-                return beginnings[i].code;
+        code = code_at(line);
+        const char *error = memmem(line, strcspn(line, "\n"), "error: ", 7);
+        if (code == ANY && error)
+            code = code_at(error + 7);
     }
-    return ANY;
+    return code;
+}
+
+/* The words, but not as a part of a file's path. */
+static bool says(const char *message, const char *words)
+{
+    size_t len = strlen(words);
+
+    for (const char *at = strstr(message, words); at; at = strstr(at + 1, words))
+        if ((at == message || at[-1] != '/') && at[len] != '/')
+            return true;
+    return false;
 }
 
 enum ss_finding ss_libvirt_finding(int code, const char *message)
@@ -149,7 +200,7 @@ enum ss_finding ss_libvirt_finding(int code, const char *message)
     if (code == ANY)
         code = code_of(message);
     for (size_t i = 0; i < SS_ARRAY_SIZE(rows); i++)
-        if (rows[i].words ? strstr(message, rows[i].words) != NULL : rows[i].code == code)
+        if (rows[i].words ? says(message, rows[i].words) : rows[i].code == code)
             return rows[i].finding;
     return SS_UNCLASSIFIED;
 }

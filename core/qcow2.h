@@ -18,6 +18,8 @@ struct ss_qcow2 {
     uint64_t incompatible, autoclear;
     uint64_t backing_offset; /* 0: there is no backing file */
     uint32_t backing_len;
+    bool backing_is_foreign; /* said to be of another format than qcow2 */
+    bool has_luks, has_data_file;
     bool has_bitmaps; /* the extension is there, and: */
     uint32_t bitmap_count;
     uint64_t directory_offset, directory_size;
@@ -29,7 +31,8 @@ struct ss_qcow2 {
 int ss_qcow2_open(int fd, uint64_t size, struct ss_qcow2 *image);
 
 /* Can an incremental backup rely on the bitmap of that name? Returns 0; -ENOENT when there is none; -EBADMSG with why
- * when there is one that is broken, was not saved, or records nothing; or the read's -errno. */
+ * when there is one that is broken, was not saved, or records nothing; -ENOMEM, or the read's -errno. What makes QEMU
+ * refuse the whole image counts as broken. */
 int ss_qcow2_check_bitmap(struct ss_qcow2 *image, const char *name);
 
 /* The name of the backing file as the image has it, which may be relative to the image's directory or no file name at

@@ -11,7 +11,7 @@ words="checkpoint inconsistent: missing or broken bitmap 'ck1' for disk 'vdb'"
 # says STATUS PATTERN [BITMAP[=DISK]]: of the image.
 says() {
     local status
-    "$SAVESEAL" verify --bitmap "${3:-ck1=vdb}" "$image" >"$work/out" 2>&1
+    "$SAVESEAL" verify --bitmap "${3-ck1=vdb}" "$image" >"$work/out" 2>&1
     status=$?
     # shellcheck disable=SC2053  # a pattern
     [ "$status" -eq "$1" ] && [[ $(<"$work/out") == $2 ]] && return
@@ -70,10 +70,17 @@ check "with a gap" says 5 "*$words: an image above it has none, in the backing f
 chain 0 1
 qemu-img bitmap --disable "$work/middle" ck1
 check "broken below" says 5 "*$words: it records no changes, in the backing file $work/middle*"
-qemu-img rebase -u -f qcow2 -b "json:{\"driver\":\"null-co\"}" -F raw "$image"
-check "a chain that can not be followed" says 0 "*the bitmap is good*"
+qemu-img rebase -u -f qcow2 -b nbd://localhost/x -F qcow2 "$image"
+check "a chain that can not be followed" says 4 "*not-local*"
+qemu-img rebase -u -f qcow2 -b "$work/nothing" -F qcow2 "$image"
+check "one whose next file is not there" says 5 "*$words: there is no such file, in the backing file $work/nothing*"
+qemu-img rebase -u -f qcow2 -b /dev/zero -F qcow2 "$image"
+check "one that leads to a device" says 4 "*not-local*"
 qemu-img rebase -u -f qcow2 -b "$image" -F qcow2 "$image"
-check "one that bites its tail" says 0 "*the bitmap is good*"
+check "one that bites its tail" says 5 "*the chain does not end*"
+chain 1 0
+qemu-img rebase -u -f qcow2 -b "$work/old" -F raw "$work/middle"
+check "what is raw below is not asked, whatever a guest wrote there" says 0 "*the bitmap is good*"
 
 # A checkpoint with its disks.
 disks() { # DISK-LINES-OF-THE-CHECKPOINT
@@ -103,24 +110,35 @@ checkpoint() { # STATUS PATTERN DISK-LINES
     return 1
 }
 vda="<disk name='vda' checkpoint='bitmap' bitmap='ck1'/>"
-check "a checkpoint: its one disk" checkpoint 0 "vda: the bitmap is good" "$vda<disk name='vdb' checkpoint='no'/>"
-check "by the name of the checkpoint" checkpoint 0 "vda: the bitmap is good" "<disk name='vda' checkpoint='bitmap'/>"
+check "a checkpoint: its one disk" checkpoint 0 "vda ($work/a): the bitmap is good" "$vda<disk name='vdb' checkpoint='no'/>"
+check "by the name of the checkpoint" checkpoint 0 "vda *: the bitmap is good" "<disk name='vda' checkpoint='bitmap'/>"
 check "by the file's name" checkpoint 0 "*the bitmap is good" "<disk name='$work/a' checkpoint='bitmap'/>"
-check "one without a bitmap" checkpoint 5 "vda: *good*vdb: *missing or broken bitmap 'ck1' for disk 'vdb'*" "$vda<disk name='vdb' checkpoint='bitmap'/>"
+check "one without a bitmap" checkpoint 5 "vda *good*vdb *missing or broken bitmap 'ck1' for disk 'vdb'*" "$vda<disk name='vdb' checkpoint='bitmap'/>"
 check "a raw one" checkpoint 2 "*checkpoint for disk vdc unsupported for storage type raw*" "<disk name='vdc' checkpoint='bitmap'/>"
 check "one elsewhere" checkpoint 4 "vdd: not-local*" "<disk name='vdd' checkpoint='bitmap'/>"
-check "one that the domain has not" checkpoint 2 "vde: *no disk vde*" "<disk name='vde' checkpoint='bitmap'/>"
+check "one that the domain has not any more" checkpoint 0 "vda *good*vde: left-out*" "$vda<disk name='vde' checkpoint='bitmap'/>"
+check "if it has none of them" checkpoint 2 "*the domain has none of the checkpoint's disks*" "<disk name='vde' checkpoint='bitmap'/>"
+check "a disk without a name" checkpoint 2 "*has no name*" "$vda<disk checkpoint='bitmap'/>"
+check "a bitmap without one" checkpoint 2 "*has no name*" "<disk name='vda' checkpoint='bitmap' bitmap=''/>"
+head -c 65536 /dev/zero | dd of="$work/b" conv=notrunc status=none
+check "an image whose header is gone" checkpoint 5 "*'vdb': it is no qcow2 image*" "<disk name='vdb' checkpoint='bitmap'/>"
 check "no disk" checkpoint 2 "*has no disk*" ""
 disks "$vda" >"$work/checkpoint.xml"
 check "without a domain" grep -q "name the domain's XML" <("$SAVESEAL" checkpoint-check "$work/checkpoint.xml" 2>&1)
+check "a domain that is not there" grep -q "saveseal: $work/nothing: not-found" <("$SAVESEAL" checkpoint-check "$work/checkpoint.xml" "$work/nothing" 2>&1)
+check "from a pipe" "$SAVESEAL" checkpoint-check <(disks "$vda" "$domain")
 check "with it beside" "$SAVESEAL" checkpoint-check "$work/checkpoint.xml" "$work/domain.xml"
 check "a domain for a checkpoint" grep -q "XML of <domain>, not of <domaincheckpoint>" <("$SAVESEAL" checkpoint-check "$work/domain.xml" 2>&1)
 echo '<domaincheckpoint><name>' >"$work/checkpoint.xml"
-check "XML that is cut" grep -q "no XML of <domaincheckpoint>: line" <("$SAVESEAL" checkpoint-check "$work/checkpoint.xml" 2>&1)
+check "XML that is cut" grep -q "no XML: line" <("$SAVESEAL" checkpoint-check "$work/checkpoint.xml" 2>&1)
 : >"$work/checkpoint.xml"
 check "no XML" grep -q "no XML" <("$SAVESEAL" checkpoint-check "$work/checkpoint.xml" 2>&1)
 printf '<!DOCTYPE d [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY s SYSTEM "file:///etc/passwd">]><domaincheckpoint><name>&b;&s;</name></domaincheckpoint>' >"$work/checkpoint.xml"
 check "entities lead nowhere" grep -q "no <domain>" <("$SAVESEAL" checkpoint-check "$work/checkpoint.xml" 2>&1)
+
+for wrong in "" "=vdb"; do
+    check "no name: '$wrong'" says 2 "*a name is missing*" "$wrong"
+done
 
 # A machine that runs, and one that was killed.
 new "$image" 64M
@@ -130,7 +148,7 @@ machine=$!
 exec 9>"$work/commands"
 echo "write 0 1M" >&9
 check "a program writes to the image" wait_until 20 grep -q wrote "$work/said"
-check "and has it open: try again" says 3 "*busy*a virtual machine has the disk open*"
+check "and has it open: try again" says 3 "*busy*has the disk open*"
 kill -KILL $machine
 wait $machine 2>/dev/null
 exec 9>&-
@@ -139,6 +157,8 @@ equal "as JSON" "$("$SAVESEAL" verify --json --bitmap ck1=vdb "$image" | sed -n 
     "bitmap-missing checkpoint-inconsistent 5"
 
 new -o cluster_size=512 "$image" 64K
+qemu-img bitmap --add -g 4096 "$image" other
+qemu-img bitmap --add -g 512 "$image" third
 qemu-io -c "write 0 8k" "$image" >"$work/said"
 check "each byte that a bitmap depends on, damaged: nothing is called good that qemu-img refuses" \
     timeout 300 "$python" "$(dirname "$0")/lib/bitmaps.py" "$SAVESEAL" "$image" $((100 / ${ROUNDS_PERCENT:-100} > 8 ? 8 : 100 / ${ROUNDS_PERCENT:-100}))

@@ -6,10 +6,13 @@
 
 #include "report.h"
 
-/* disk is what libvirt calls the disk, in whose words the answer is: SS_INTACT; SS_BITMAP_MISSING, also when the
- * backing chain has a gap; SS_BITMAP_UNSUPPORTED where the image is none of qcow2; SS_BUSY while a virtual machine has
- * it open; or why it can not be read. *size is that of the file. */
-void bitmap_check(const char *path, const char *name, const char *disk, uint64_t *size, struct judgement *why);
+/* disk is what libvirt calls the disk, in whose words the answer is; format what it takes the image for, or NULL for
+ * what the image says. SS_INTACT: good, the whole backing chain down. SS_BITMAP_MISSING, also for a gap in the chain or
+ * a chain that can not be used; SS_BITMAP_UNSUPPORTED where the format is not qcow2; SS_BUSY while a program has the
+ * image open; SS_CHANGED_WHILE_READING; SS_NOT_LOCAL where the chain leads to what is no local file; or why something
+ * can not be read. *size is that of the file, if it could be opened. */
+void bitmap_check(const char *path, const char *name, const char *disk, const char *format, uint64_t *size,
+                  struct judgement *why);
 
 /* asked: NAME or NAME=DISK; without DISK it is the file's name. */
 void bitmap_check_named(const char *path, const char *asked, uint64_t *size, struct judgement *why);

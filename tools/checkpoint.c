@@ -10,6 +10,9 @@
 
 #include "core/util.h"
 
+#define XML_BYTES_MAX ((size_t)16 << 20)
+#define DISKS_MAX 1024 /* more than a machine has */
+
 static bool is_named(const xmlNode *node, const char *name)
 {
     return node->type == XML_ELEMENT_NODE && strcmp((const char *)node->name, name) == 0;
@@ -47,26 +50,61 @@ static bool equal(const char *a, const char *b)
     return a && b && strcmp(a, b) == 0;
 }
 
-/* No entities are put in, nothing is fetched, and libxml2's own limits hold. The root of another kind is refused. */
-static xmlDoc *parse(const char *path, const char *root, struct judgement *why)
+static void stay_silent(void *context, const xmlError *error)
 {
-    SS_AUTO_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    (void)context;
+    (void)error; /* xmlGetLastError has it */
+}
 
-    if (fd < 0) {
-        judge_errno(why, -errno);
+/* The whole file, which may be a pipe. Returns its length or -errno. */
+static ssize_t read_file(const char *path, char **text)
+{
+    size_t len = 0;
+
+    *text = report_must(malloc(XML_BYTES_MAX + 1));
+    SS_AUTO_CLOSE int fd = open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    for (ssize_t n; (n = read(fd, *text + len, XML_BYTES_MAX + 1 - len)) != 0;) {
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        len += n > 0 ? (size_t)n : 0;
+        if (len > XML_BYTES_MAX)
+            return -EFBIG;
+    }
+    return (ssize_t)len;
+}
+
+/* No entities are put in, nothing is fetched, and libxml2's own limits hold. */
+static xmlDoc *parse(const char *path, struct judgement *why)
+{
+    SS_AUTO_FREE char *text = NULL;
+
+    ssize_t len = read_file(path, &text);
+    if (len < 0) {
+        judge_errno(why, (int)len);
         return NULL;
     }
-    xmlDoc *doc = xmlReadFd(fd, path, NULL, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-    xmlNode *top = doc ? xmlDocGetRootElement(doc) : NULL;
-    if (top && is_named(top, root))
+    xmlSetStructuredErrorFunc(NULL, (xmlStructuredErrorFunc)(void *)stay_silent);
+    xmlDoc *doc = xmlReadMemory(text, (int)len, NULL, NULL, XML_PARSE_NONET);
+    if (doc && xmlDocGetRootElement(doc))
         return doc;
     const xmlError *error = xmlGetLastError();
-    if (top)
-        judge(why, SS_REQUEST_REFUSED, "it is XML of <%s>, not of <%s>", (const char *)top->name, root);
-    else
-        judge(why, SS_REQUEST_REFUSED, "it is no XML of <%s>: line %d: %.*s", root, error ? error->line : 0,
-              error && error->message ? (int)strcspn(error->message, "\n") : 0,
-              error && error->message ? error->message : "");
+    judge(why, SS_REQUEST_REFUSED, "it is no XML: line %d: %.*s", error ? error->line : 0,
+          error && error->message ? (int)strcspn(error->message, "\n") : 0,
+          error && error->message ? error->message : "");
+    xmlFreeDoc(doc);
+    return NULL;
+}
+
+/* The root has to be of that name. */
+static xmlDoc *parse_as(const char *path, const char *root, struct judgement *why)
+{
+    xmlDoc *doc = parse(path, why);
+    if (!doc || is_named(xmlDocGetRootElement(doc), root))
+        return doc;
+    judge(why, SS_REQUEST_REFUSED, "it is XML of <%s>, not of <%s>", (const char *)xmlDocGetRootElement(doc)->name,
+          root);
     xmlFreeDoc(doc);
     return NULL;
 }
@@ -79,13 +117,11 @@ static void look_up(xmlNode *domain, struct checkpoint_disk *disk)
     for (xmlNode *node = child(devices, "disk"); node && !disk->known; node = first(node->next, "disk")) {
         SS_AUTO_FREE char *target = attribute(child(node, "target"), "dev");
         SS_AUTO_FREE char *file = attribute(child(node, "source"), "file");
-        SS_AUTO_FREE char *device = attribute(child(node, "source"), "dev");
-        const char *source = file ? file : device;
-        if (!equal(target, disk->name) && !equal(source, disk->name))
+        if (!equal(target, disk->name) && !equal(file, disk->name))
             continue;
         disk->known = true;
         disk->type = attribute(child(node, "driver"), "type");
-        disk->path = source ? report_must(strdup(source)) : NULL;
+        disk->path = file ? report_must(strdup(file)) : NULL;
     }
 }
 
@@ -97,42 +133,70 @@ static void add(struct checkpoint *checkpoint, const struct checkpoint_disk *dis
     checkpoint->disks[checkpoint->count++] = *disk;
 }
 
-/* Disks with checkpoint="no" take no part. */
-static void read_disks(xmlNode *definition, xmlNode *domain, struct checkpoint *checkpoint)
+/* The name that the checkpoint gives its bitmaps, if a disk does not say otherwise. The caller frees it. */
+static char *own_name(xmlNode *definition)
 {
     xmlNode *name = child(definition, "name");
-    SS_AUTO_FREE char *own_name = name ? text_of(xmlNodeGetContent(name)) : NULL;
+
+    return name ? text_of(xmlNodeGetContent(name)) : NULL;
+}
+
+/* Disks with checkpoint="no" take no part. False when the definition is wrong. */
+static bool read_disks(xmlNode *definition, xmlNode *domain, struct checkpoint *checkpoint, struct judgement *why)
+{
+    SS_AUTO_FREE char *name = own_name(definition);
 
     for (xmlNode *node = child(child(definition, "disks"), "disk"); node; node = first(node->next, "disk")) {
         SS_AUTO_FREE char *kind = attribute(node, "checkpoint");
-        struct checkpoint_disk disk = {.name = attribute(node, "name"), .bitmap = attribute(node, "bitmap")};
-        if (!disk.bitmap && own_name)
-            disk.bitmap = report_must(strdup(own_name));
-        if (equal(kind, "no") || !disk.name || !disk.bitmap) {
-            free(disk.name);
-            free(disk.bitmap);
+        if (equal(kind, "no"))
             continue;
-        }
-        look_up(domain, &disk);
+        struct checkpoint_disk disk = {.name = attribute(node, "name"), .bitmap = attribute(node, "bitmap")};
+        if (!disk.bitmap && name)
+            disk.bitmap = report_must(strdup(name));
         add(checkpoint, &disk);
+        if (!disk.name || !disk.name[0] || !disk.bitmap || !disk.bitmap[0]) {
+            judge(why, SS_REQUEST_REFUSED, "a disk, or its bitmap, has no name");
+            return false;
+        }
+        if (checkpoint->count > DISKS_MAX) {
+            judge(why, SS_REQUEST_REFUSED, "the checkpoint has more than %d disks", DISKS_MAX);
+            return false;
+        }
+        struct checkpoint_disk *added = &checkpoint->disks[checkpoint->count - 1];
+        look_up(domain, added);
+        checkpoint->known += added->known;
     }
+    return true;
 }
 
-bool checkpoint_read(const char *path, const char *domain_path, struct checkpoint *checkpoint, struct judgement *why)
+static bool read_both(xmlNode *definition, xmlNode *domain, struct checkpoint *checkpoint, struct judgement *why)
+{
+    if (!domain) {
+        judge(why, SS_REQUEST_REFUSED, "the definition has no <domain>: name the domain's XML, too");
+        return false;
+    }
+    if (!read_disks(definition, domain, checkpoint, why))
+        return false;
+    if (checkpoint->known == 0)
+        judge(why, SS_REQUEST_REFUSED,
+              checkpoint->count == 0 ? "the checkpoint has no disk" : "the domain has none of the checkpoint's disks");
+    return checkpoint->known > 0;
+}
+
+bool checkpoint_read(const char *path, const char *domain_path, struct checkpoint *checkpoint, const char **culprit,
+                     struct judgement *why)
 {
     *checkpoint = (struct checkpoint){0};
-    xmlDoc *definition = parse(path, "domaincheckpoint", why);
-    xmlDoc *other = definition && domain_path ? parse(domain_path, "domain", why) : NULL;
+    *culprit = path;
+    xmlDoc *definition = parse_as(path, "domaincheckpoint", why);
+    if (definition && domain_path)
+        *culprit = domain_path;
+    xmlDoc *other = definition && domain_path ? parse_as(domain_path, "domain", why) : NULL;
     bool good = definition && (other || !domain_path);
     if (good) {
+        *culprit = path;
         xmlNode *top = xmlDocGetRootElement(definition);
-        xmlNode *domain = other ? xmlDocGetRootElement(other) : child(top, "domain");
-        read_disks(top, domain, checkpoint);
-        good = domain != NULL && checkpoint->count > 0;
-        if (!domain)
-            judge(why, SS_REQUEST_REFUSED, "the definition has no <domain>: name the domain's XML, too");
-        else if (!good)
-            judge(why, SS_REQUEST_REFUSED, "the checkpoint has no disk");
+        good = read_both(top, other ? xmlDocGetRootElement(other) : child(top, "domain"), checkpoint, why);
     }
     xmlFreeDoc(other);
     xmlFreeDoc(definition);

@@ -11,7 +11,7 @@
 struct checkpoint_disk {
     char *name;   /* as the checkpoint calls it: its target ("vdb") */
     char *bitmap; /* the bitmap's name */
-    char *type;   /* of the image: "qcow2", "raw", ...; NULL when the domain does not tell */
+    char *type;   /* of the image: "qcow2", "raw", ...; NULL when the domain does not tell: raw for libvirt */
     char *path;   /* of the image; NULL when it is no local file, or the domain does not have the disk */
     bool known;   /* the domain has the disk */
 };
@@ -19,11 +19,13 @@ struct checkpoint_disk {
 struct checkpoint {
     struct checkpoint_disk *disks;
     size_t count;
+    size_t known; /* of them, those that the domain has */
 };
 
 /* Reads the definition, and the domain from domain_path, or from within the definition when that is NULL. True; or
- * false with what is wrong. checkpoint_free in both cases. */
-bool checkpoint_read(const char *path, const char *domain_path, struct checkpoint *checkpoint, struct judgement *why);
+ * false with what is wrong, and with which of the two files. checkpoint_free in both cases. */
+bool checkpoint_read(const char *path, const char *domain_path, struct checkpoint *checkpoint, const char **culprit,
+                     struct judgement *why);
 void checkpoint_free(struct checkpoint *checkpoint);
 
 #endif

@@ -11,8 +11,9 @@
 #include "text.h"
 
 static const char help[] = "Checks the bitmap of each disk of a checkpoint, down its backing chain. CHECKPOINT\n"
-                           "is the file that virsh checkpoint-dumpxml prints; DOMAIN is the domain's XML, for\n"
-                           "a definition without it (--no-domain).\n"
+                           "is the file that virsh checkpoint-dumpxml prints; DOMAIN is the domain's XML as\n"
+                           "it is now (virsh dumpxml): that in the definition is from when it was made, and\n"
+                           "counts only without DOMAIN.\n"
                            "\n"
                            "  --json      one JSON object a line for each disk, then a summary\n"
                            "  -h, --help  this text\n"
@@ -27,15 +28,11 @@ static void check(const struct checkpoint_disk *disk, struct judgement *why)
     uint64_t size;
 
     if (!disk->known)
-        judge(why, SS_REQUEST_REFUSED, "the domain has no disk %s", disk->name);
-    else if (disk->type && strcmp(disk->type, "qcow2") != 0)
-        judge(why, SS_BITMAP_UNSUPPORTED,
-              "unsupported configuration: checkpoint for disk %s unsupported for storage type %s", disk->name,
-              disk->type);
+        judge(why, SS_LEFT_OUT, "%s", ""); /* as libvirt has it: it may have been detached */
     else if (!disk->path)
         judge(why, SS_NOT_LOCAL, "%s", "");
     else
-        bitmap_check(disk->path, disk->bitmap, disk->name, &size, why);
+        bitmap_check(disk->path, disk->bitmap, disk->name, disk->type ? disk->type : "raw", &size, why);
 }
 
 static void print_object(const struct checkpoint_disk *disk, const struct judgement *why)
@@ -55,7 +52,10 @@ static void print_line(const struct checkpoint_disk *disk, const struct judgemen
     SS_AUTO_FREE char *name = text_quote(disk->name);
     SS_AUTO_FREE char *text = why->finding == SS_INTACT ? NULL : judgement_text(why);
 
-    printf("%s: %s\n", name, text ? text : "the bitmap is good");
+    SS_AUTO_FREE char *path = text_quote(disk->path ? disk->path : "");
+
+    printf("%s%s%s%s: %s\n", name, disk->path ? " (" : "", disk->path ? path : "", disk->path ? ")" : "",
+           text ? text : "the bitmap is good");
 }
 
 static enum ss_class run(int argc, char **argv)
@@ -69,10 +69,10 @@ static enum ss_class run(int argc, char **argv)
     int at = command_parse(&command_checkpoint, argc, argv, flags, 1, 2, &class);
     if (at < 0)
         return class;
-    const char *domain = at + 1 < argc ? argv[at + 1] : NULL;
-    if (!checkpoint_read(argv[at], domain, &checkpoint, &why)) {
+    const char *culprit, *domain = at + 1 < argc ? argv[at + 1] : NULL;
+    if (!checkpoint_read(argv[at], domain, &checkpoint, &culprit, &why)) {
         checkpoint_free(&checkpoint);
-        return report_judgement(argv[at], &why);
+        return report_judgement(culprit, &why);
     }
     class = SS_CLASS_INTACT;
     for (size_t i = 0; i < checkpoint.count; i++) {

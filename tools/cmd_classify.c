@@ -18,7 +18,7 @@ static const char help[] = "Says what an error of libvirt means for what to do n
                            "message does not tell, 5 the checkpoint is broken: take a full backup.\n"
                            "\n"
                            "  --libvirt-code N  the code of the error (virErrorNumber), if it is known\n"
-                           "  --message TEXT    its message; without it, what virsh printed is read from the\n"
+                           "  --message TEXT    its message; without both, what virsh printed is read from the\n"
                            "                    standard input. In English: run virsh with LC_ALL=C\n"
                            "  --json            one JSON object\n"
                            "  -h, --help        this text\n";

@@ -220,6 +220,10 @@ static enum ss_class run(int argc, char **argv)
     int first = command_parse(&command_verify, argc, argv, flags, 1, INT_MAX, &class);
     if (first < 0)
         return class;
+    if (bitmap && (!bitmap[0] || bitmap[0] == '='))
+        return command_usage(&command_verify, "--bitmap: a name is missing");
+    if (bitmap && quick)
+        return command_usage(&command_verify, "--quick and --bitmap do not go together");
     for (int i = first; i < argc; i++) {
         struct result result = {.draft = draftfile_named(argv[i])};
         result.bitmap = bitmap;

@@ -27,6 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(r == 0 || r == -EINVAL || r == -EBADMSG);
     require((r == -EBADMSG) == (image.why[0] != '\0'));
     if (r == 0) {
+        char backing[SS_QCOW2_BACKING_NAME_MAX + 1];
+        require(ss_qcow2_backing(&image, backing) == 0);
         r = ss_qcow2_check_bitmap(&image, "ck1");
         require(r == 0 || r == -ENOENT || r == -EBADMSG);
         require((r == -EBADMSG) == (image.why[0] != '\0'));

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""bitmaps.py SAVESEAL IMAGE [STEP]: damages each byte of a small qcow2 image with the good bitmap ck1 that a bitmap depends
-on (of its directory and tables each STEPth), and asks saveseal and qemu-img. What saveseal calls good must be good for
-qemu-img, too."""
+"""bitmaps.py SAVESEAL IMAGE [STEP]: damages each byte of a small qcow2 image with the good bitmap ck1, and others, that a
+bitmap depends on (of its directory and tables each STEPth), and asks saveseal and QEMU. What saveseal calls good must be
+good for QEMU, too."""
 import json
 import struct
 import subprocess
@@ -11,6 +11,9 @@ saveseal, image = sys.argv[1:3]
 step = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 
 
+FLIPS = (0xFF, 0x01, 0x02, 0x04, 0x10, 0x80) if step == 1 else (0xFF, 0x01, 0x04)
+
+
 def ours(path):
     run = subprocess.run([saveseal, "verify", "--json", "--bitmap", "ck1=vdb", path], capture_output=True, timeout=20)
     return run.returncode, run.stdout + run.stderr
@@ -18,7 +21,8 @@ def ours(path):
 
 def theirs(path):
     run = subprocess.run(["qemu-img", "info", "-f", "qcow2", "--output=json", path], capture_output=True, timeout=20)
-    if run.returncode != 0:
+    if run.returncode != 0 or subprocess.run(["qemu-io", "-r", "-f", "qcow2", "-c", "quit", path], capture_output=True,
+                                             timeout=20).returncode != 0:  # which loads the tables
         return False
     bitmaps = json.loads(run.stdout).get("format-specific", {}).get("data", {}).get("bitmaps", [])
     return any(b["name"] == "ck1" and "auto" in b["flags"] and "in-use" not in b["flags"] for b in bitmaps)
@@ -44,7 +48,7 @@ places = list(range(0, 120)) + list(range(at - 8, at + 24))
 places += list(range(directory, directory + directory_size, step)) + list(range(table, table + 16, step))
 wrong, stricter, asked = [], [], 0
 for place in sorted(set(places)):
-    for flip in (0xFF, 0x01, 0x80):
+    for flip in FLIPS:
         damaged = bytearray(good)
         damaged[place] ^= flip
         with open(image, "wb") as file:
@@ -52,7 +56,8 @@ for place in sorted(set(places)):
         status, said = ours(image)
         fine = theirs(image)
         asked += 1
-        if status not in (0, 1, 2, 5) or (status == 0 and not fine):
+        encrypted = 32 <= place < 36  # which QEMU opens only with a key
+        if status not in (0, 1, 2, 5) or (status == 0 and not fine and not encrypted):
             wrong.append(f"byte {place} ^ {flip:#x}: {status}, qemu-img: {fine}: {said.decode(errors='replace')[:200]}")
         elif status != 0 and fine:
             stricter.append((place, flip))

@@ -59,6 +59,7 @@ static const struct {
     {"host-trouble", SS_HOST_TROUBLE, SS_CLASS_TEMPORARY},
     {"unclassified", SS_UNCLASSIFIED, SS_CLASS_UNKNOWN},
     {"not-local", SS_NOT_LOCAL, SS_CLASS_UNKNOWN},
+    {"left-out", SS_LEFT_OUT, SS_CLASS_INTACT},
 };
 
 static void test_table(void **state)

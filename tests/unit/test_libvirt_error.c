@@ -42,6 +42,17 @@ static const struct {
     {39, "Cannot recv data", "host-trouble"},
     {1, "internal error: something", "unclassified"},
     {9, "operation failed: something", "unclassified"},
+    {38, "Failed to open file '/srv/No space left on device/vm': Permission denied", "no-permission"},
+    {38, "Failed to connect socket to '/run/libvirt/libvirt-sock': Permission denied", "no-permission"},
+    {45, "authentication failed: no", "no-permission"},
+    {9, "operation failed: guest CPU doesn't match specification: missing features: avx512f", "host-incompatible"},
+    {1, "internal error: process exited while connecting to monitor: qemu: Failed to get \"write\" lock", "busy"},
+    {1, "internal error: qemu: load of migration failed: Cannot allocate memory", "host-trouble"},
+    {55, "Requested operation is not valid: another backup job is already running", "busy"},
+    {9, "operation failed: cannot restore domain 'a' uuid u from a file which belongs to domain 'b' uuid v",
+     "request-refused"},
+    {38, "End of file while reading data: Input/output error", "host-trouble"},
+    {72, "Domain snapshot not found: no domain snapshot with matching name 's'", "request-refused"},
     {4711, "of a later libvirt", "unclassified"},
     {0, "", "unclassified"},
 };
@@ -63,13 +74,19 @@ static void test_messages(void **state)
 {
     (void)state;
     for (size_t i = 0; i < SS_ARRAY_SIZE(errors); i++)
-        if (errors[i].code != 39)
+        if (errors[i].code != 39 && errors[i].code != 45)
             assert_id(0, errors[i].message, errors[i].id);
     assert_id(0, "error: Failed to restore domain from /s/vm\nerror: operation failed: save image is incomplete\n",
               "format-incomplete");
     assert_id(0, "error: Failed to save domain 'vm'\nerror: Requested operation is not valid: domain is not running\n",
               "request-refused");
     assert_id(0, "error: \n\n\nerror: ", "unclassified");
+    assert_id(0, "\rSave: [ 12 %]error: operation aborted: domain save job: canceled by client", "host-trouble");
+    assert_id(0, "2026-11-28 09:00:00.000+0000: 1: error : x:1 : internal error: load of migration failed",
+              "stream-damaged");
+    assert_id(0, "error: internal error: something", "unclassified");
+    assert_id(0, "XML error: something", "request-refused");
+    assert_id(0, "error: XML error: something", "request-refused");
 }
 
 int main(void)
