@@ -95,6 +95,8 @@ static int set_size(struct ss_fs *fs, struct ss_node *node, off_t size, struct f
         return 0;
     if (node->kind == SS_NODE_SAVE) {
         int r = truncate_save(fs, node->save, size, caller);
+        if (r == -ESTALE && truncated_before(ss_save_at(fs, node->save)))
+            return 0; /* it was published between the two looks */
         return r == -ESTALE ? ss_redirect_save(fs, ss_save_at(fs, node->save), size > 0, caller->pid) : r;
     }
     if (node->kind != SS_NODE_IMAGE)
