@@ -425,7 +425,7 @@ static int check_names(struct ss_qcow2 *image, uint64_t *hashes)
 static int read_directory(struct ss_qcow2 *image, const char *name, uint64_t *hashes, struct entry *found)
 {
     uint64_t offset = image->directory_offset, end = offset + image->directory_size, len = 0;
-    char read[SS_QCOW2_BITMAP_NAME_MAX + 1];
+    char read[SS_QCOW2_BITMAP_NAME_MAX + 1] = "";
     int result = -ENOENT;
 
     for (uint32_t i = 0; i < image->bitmap_count; i++, offset += len) {

@@ -106,7 +106,7 @@ static bool judge_link(char below[PATH_MAX], struct chain *chain, const struct q
 {
     char path[PATH_MAX];
     struct ss_qcow2 image;
-    struct stat st;
+    struct stat st = {0};
 
     memcpy(path, below, sizeof path);
     SS_AUTO_CLOSE int fd = open_regular(path, &st);
