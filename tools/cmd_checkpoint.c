@@ -10,18 +10,18 @@
 #include "report.h"
 #include "text.h"
 
-static const char help[] = "Checks the bitmap of each disk of a checkpoint, down its backing chain. CHECKPOINT\n"
-                           "is the file that virsh checkpoint-dumpxml prints; DOMAIN is the domain's XML as\n"
-                           "it is now (virsh dumpxml): that in the definition is from when it was made, and\n"
-                           "counts only without DOMAIN.\n"
+static const char help[] = "Checks the bitmap of each disk of a checkpoint, down its backing chain.\n"
+                           "CHECKPOINT is the file that virsh checkpoint-dumpxml prints; DOMAIN is the\n"
+                           "domain's XML as it is now (virsh dumpxml): that in the definition is from when\n"
+                           "it was made, and counts only without DOMAIN.\n"
                            "\n"
                            "  --json      one JSON object a line for each disk, then a summary\n"
                            "  -h, --help  this text\n"
                            "\n"
                            "Exit status: 0 the checkpoint can be relied on; 5 a bitmap is missing or broken:\n"
-                           "take a full backup; 2 the request is wrong (a disk of another format, a file that\n"
-                           "is not there); 3 try again later; 4 a disk is not on this host. Of several the\n"
-                           "worst, in the order 1 5 2 3 4 0.\n";
+                           "take a full backup; 2 the request is wrong (a disk of another format, a file\n"
+                           "that is not there); 3 try again later; 4 a disk is not on this host. Of several\n"
+                           "the worst, in the order 1 5 2 3 4 0.\n";
 
 static void check(const struct checkpoint_disk *disk, struct judgement *why)
 {

@@ -13,13 +13,14 @@
 
 #define MESSAGE_MAX 65536
 
-static const char help[] = "Says what an error of libvirt means for what to do next. The exit status is that of\n"
-                           "the class: 1 never try again, 2 the request was wrong, 3 try again later, 4 the\n"
-                           "message does not tell, 5 the checkpoint is broken: take a full backup.\n"
+static const char help[] = "Says what an error of libvirt means for what to do next. The exit status is\n"
+                           "that of the class: 1 never try again, 2 the request was wrong, 3 try again\n"
+                           "later, 4 the message does not tell, 5 the checkpoint is broken: take a full\n"
+                           "backup.\n"
                            "\n"
                            "  --libvirt-code N  the code of the error (virErrorNumber), if it is known\n"
-                           "  --message TEXT    its message; without both, what virsh printed is read from the\n"
-                           "                    standard input. In English: run virsh with LC_ALL=C\n"
+                           "  --message TEXT    its message; without both, what virsh printed is read from\n"
+                           "                    the standard input. In English: run virsh with LC_ALL=C\n"
                            "  --json            one JSON object\n"
                            "  -h, --help        this text\n";
 

@@ -5,11 +5,11 @@
 #include "command.h"
 #include "json_line.h"
 
-static const char help[] = "Prints what saveseal may find, a line each: the id, the exit status, the class, the\n"
-                           "sentence, and what to do. Ids and their exit status never change.\n"
+static const char help[] = "Prints what saveseal may find, a line each: the id, the exit status, the class,\n"
+                           "the sentence, and what to do. Ids and their exit status never change.\n"
                            "\n"
-                           "  --json     one JSON object a line\n"
-                           "  -h, --help this text\n";
+                           "  --json      one JSON object a line\n"
+                           "  -h, --help  this text\n";
 
 static void print_row(const struct ss_finding_text *text)
 {

@@ -16,19 +16,20 @@
 #define STATUS_NOT_FOUND 127 /* as shells have it */
 #define STATUS_REFUSED 126
 
-static const char help[] = "Starts COMMAND with libsaveseal-preload.so: what it, or a process that it starts,\n"
-                           "saves in DIR is hidden until it is closed, and then sealed. COMMAND keeps the\n"
-                           "process number.\n"
+static const char help[] = "Starts COMMAND with libsaveseal-preload.so: what it, or a process that it\n"
+                           "starts, saves in DIR is hidden until it is closed, and then sealed. COMMAND\n"
+                           "keeps the process number.\n"
                            "\n"
-                           "  --dir DIR     a directory to protect, with all below it; may be repeated\n"
-                           "  --commit exit a save is sealed when its process has exited with status 0, not\n"
-                           "                when it is closed: for programs that close what they failed to save\n"
-                           "  --format libvirt  only save images of libvirt are sealed, which say in their own header\n"
-                           "                that they are complete (default: any)\n"
-                           "  --permissive  where the library can not protect, go on without\n"
-                           "  --report      programs say on their standard error what became of each save, and what\n"
-                           "                they start without protection\n"
-                           "  -h, --help    this text\n"
+                           "  --dir DIR         a directory to protect, with all below it; may be repeated\n"
+                           "  --commit exit     a save is sealed when its process has exited with status 0,\n"
+                           "                    not when it is closed: for programs that close what they\n"
+                           "                    failed to save\n"
+                           "  --format libvirt  only save images of libvirt are sealed, which say in their\n"
+                           "                    own header that they are complete (default: any)\n"
+                           "  --permissive      where the library can not protect, go on without\n"
+                           "  --report          programs say on their standard error what became of each\n"
+                           "                    save, and what they start without protection\n"
+                           "  -h, --help        this text\n"
                            "\n"
                            "Exit status: that of COMMAND; 2 the request was wrong; 126 COMMAND can not be\n"
                            "protected, or not be started; 127 there is no such COMMAND.\n";
@@ -173,8 +174,7 @@ static enum ss_class run(int argc, char **argv)
     return start(argv + optind, dirs, &how);
 }
 
-const struct command command_run = {
-    "run",
-    "--dir DIR... [--commit exit] [--format libvirt] [--permissive] [--report] [--] COMMAND "
-    "[ARGUMENT...]",
-    "start a program whose saves are protected", help, run};
+const struct command command_run = {"run",
+                                    "--dir DIR... [OPTION...] [--] COMMAND "
+                                    "[ARGUMENT...]",
+                                    "start a program whose saves are protected", help, run};

@@ -16,20 +16,19 @@
 #include "report.h"
 #include "text.h"
 
-static const char help[] =
-    "Compares each image with its seal: size, header and the whole content. A seal\n"
-    "made with digest=header knows no content; then the header has to do.\n"
-    "\n"
-    "  --json      one JSON object a line for each PATH, then a summary\n"
-    "  --quick     size and header only\n"
-    "  --bitmap NAME[=DISK]  instead: can an incremental backup of this qcow2 image\n"
-    "              rely on the checkpoint NAME? DISK is libvirt's name for it\n"
-    "  -h, --help  this text\n"
-    "\n"
-    "Exit status: 0 all whole; 1 damaged (do not retry); 2 no such file, no\n"
-    "image, no permission; 3 temporary (being written, I/O trouble): try again;\n"
-    "4 no seal, so nothing is known; 5 with --bitmap: take a full backup. Of several the worst, in the order\n"
-    "1 5 2 3 4 0.\n";
+static const char help[] = "Compares each image with its seal: size, header and the whole content. A seal\n"
+                           "made with digest=header knows no content; then the header has to do.\n"
+                           "\n"
+                           "  --json      one JSON object a line for each PATH, then a summary\n"
+                           "  --quick     size and header only\n"
+                           "  --bitmap NAME[=DISK]  instead: can an incremental backup of this qcow2 image\n"
+                           "              rely on the checkpoint NAME? DISK is libvirt's name for it\n"
+                           "  -h, --help  this text\n"
+                           "\n"
+                           "Exit status: 0 all whole; 1 damaged (do not retry); 2 no such file, no\n"
+                           "image, no permission; 3 temporary (being written, I/O trouble): try again;\n"
+                           "4 no seal, so nothing is known; 5 with --bitmap: take a full backup.\n"
+                           "Of several the worst, in the order 1 5 2 3 4 0.\n";
 
 struct result {
     struct judgement why;
