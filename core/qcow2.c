@@ -25,6 +25,7 @@
 #define INCOMPATIBLE_DATA_FILE 4U
 #define INCOMPATIBLE_KNOWN 31U
 #define AUTOCLEAR_BITMAPS 1U
+#define AUTOCLEAR_RAW_DATA_FILE 2U
 
 #define BITMAPS_MAX 65535U
 #define DIRECTORY_MAX (UINT64_C(1024) * BITMAPS_MAX)
@@ -307,6 +308,8 @@ int ss_qcow2_open(int fd, uint64_t size, struct ss_qcow2 *image)
         r = broken(image, "its header of encryption is missing");
     if (r == 0 && (image->incompatible & INCOMPATIBLE_DATA_FILE) && !image->has_data_file)
         r = broken(image, "the name of its data file is missing");
+    if (r == 0 && (image->autoclear & AUTOCLEAR_RAW_DATA_FILE) && !(image->incompatible & INCOMPATIBLE_DATA_FILE))
+        r = broken(image, "it is to have a data file, and has none");
     return r;
 }
 

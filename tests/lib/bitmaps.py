@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """bitmaps.py SAVESEAL IMAGE [STEP]: damages each byte of a small qcow2 image with the good bitmap ck1, and others, that a
-bitmap depends on (of its directory and tables each STEPth), and asks saveseal and QEMU. What saveseal calls good must be
+bitmap depends on (each STEPth), and asks saveseal and QEMU. What saveseal calls good must be
 good for QEMU, too."""
 import json
 import struct
@@ -44,7 +44,7 @@ def extension(data):
 at = extension(good)
 directory_size, directory = struct.unpack_from(">QQ", good, at + 8)
 table = struct.unpack_from(">Q", good, directory)[0]
-places = list(range(0, 120)) + list(range(at - 8, at + 24))
+places = list(range(0, 120, step)) + list(range(at - 8, at + 24, step))
 places += list(range(directory, directory + directory_size, step)) + list(range(table, table + 16, step))
 wrong, stricter, asked = [], [], 0
 for place in sorted(set(places)):
