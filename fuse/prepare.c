@@ -32,8 +32,12 @@ static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, uint64_t size
 static int write_commitment(struct ss_fs *fs, struct ss_save *save, const struct ss_format_probe *probe, bool synced)
 {
     struct ss_draft_record record;
-    int r = 0;
 
+    if (!synced && fs->digest_full && probe->completion == SS_COMPLETION_DONE) {
+        int r = ss_content_fsync(save, true); /* before anything says, to whomever, that it is on the disk */
+        if (r < 0)
+            return r;
+    }
     pthread_mutex_lock(&save->state);
     bool commits =
         fs->digest_full && save->was_partial && probe->completion == SS_COMPLETION_DONE && save->verdict == SS_CLEAN;
@@ -45,10 +49,7 @@ static int write_commitment(struct ss_fs *fs, struct ss_save *save, const struct
     pthread_mutex_unlock(&save->state);
     if (!commits)
         return 0;
-    if (!synced)
-        r = ss_content_fsync(save, true); /* what is promised is on the disk, and no error was told of it */
-    if (r == 0)
-        r = ss_draft_write(atomic_load(&save->draft), &record);
+    int r = ss_draft_write(atomic_load(&save->draft), &record);
     pthread_mutex_lock(&save->state);
     bool taken_back = !save->committed; /* meanwhile, so perhaps before this was written */
     record = save->record;
