@@ -61,6 +61,16 @@ enum ss_finding {
     SS_UNCLASSIFIED,
     SS_NOT_LOCAL, /* a disk that is no file of this host */
     SS_LEFT_OUT,  /* a disk of a checkpoint that the domain does not have any more */
+    /* on what is inside an image, without a seal */
+    SS_COMPLETE,
+    SS_END_UNPROVEN,
+    SS_FORMAT_UNSUPPORTED,
+    SS_STRUCTURE_DAMAGED,
+    SS_NEEDS_REPAIR, /* not closed properly by its program, which can mend it */
+    /* on a file that is compared with another, or with a manifest */
+    SS_DIFFERS,
+    SS_NOT_LISTED,
+    SS_NOT_REACHED, /* not looked at: the limit of time or bytes came first */
     SS_FINDING_COUNT
 };
 

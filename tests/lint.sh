@@ -21,7 +21,10 @@ report "no source file over 600 lines" "$([ -z "$long" ]; echo $?)"
 
 # core <- fuse, preload, tools; these three never include each other.
 arrows=$({
-    grep -nE '#include "(fuse|tools|preload)/' core/*.[ch]
+    grep -nE '#include "(fuse|tools|preload)/' core/*.[ch] core/*/*.[ch]
+    grep -nE '#include "(core/)?(check|inside)/' core/*.[ch]
+    grep -nE '#include "core/check/' core/inside/*.[ch]
+    grep -nE '#include "core/(check|inside)/' fuse/*.[ch] preload/*.[ch]
     grep -nE '#include "(tools|preload)/' fuse/*.[ch]
     grep -nE '#include "(fuse|preload)/' tools/*.[ch]
     grep -nE '#include "(fuse|tools)/' preload/*.[ch]
@@ -38,7 +41,7 @@ differences=$(diff <(tr ' ' '\n' <preload/hooks.txt | sort) <(exported))
 [ -z "$differences" ] || echo "$differences"
 report "the preload library exports the hooks of preload/hooks.txt, and nothing else" "$([ -z "$differences" ]; echo $?)"
 
-loud=$(grep -nE '\b(printf|puts|perror|exit|abort|err|errx)\(' core/*.c | grep -vE 'snprintf|_exit')
+loud=$(grep -nE '\b(printf|puts|perror|exit|abort|err|errx)\(' core/*.c core/*/*.c | grep -vE 'snprintf|_exit')
 [ -z "$loud" ] || echo "$loud"
 report "core neither prints nor exits" "$([ -z "$loud" ]; echo $?)"
 

@@ -9,7 +9,7 @@
 
 #include "core/qcow2.h"
 #include "core/util.h"
-#include "image.h"
+#include "core/check/image.h"
 
 #define CHAIN_MAX 200 /* as many as libvirt follows */
 
@@ -28,17 +28,17 @@ struct chain {
     bool ended; /* one of them has no bitmap of the name */
 };
 
-static void unsupported(const struct question *asked, const char *format, struct judgement *why)
+static void unsupported(const struct question *asked, const char *format, struct ss_judgement *why)
 {
-    judge(why, SS_BITMAP_UNSUPPORTED,
-          "unsupported configuration: checkpoint for disk %s unsupported for storage type %s", asked->disk, format);
+    ss_judge(why, SS_BITMAP_UNSUPPORTED,
+             "unsupported configuration: checkpoint for disk %s unsupported for storage type %s", asked->disk, format);
 }
 
-static void missing_or_broken(const struct question *asked, struct judgement *why, const char *reason,
+static void missing_or_broken(const struct question *asked, struct ss_judgement *why, const char *reason,
                               const char *where)
 {
-    judge(why, SS_BITMAP_MISSING, "checkpoint inconsistent: missing or broken bitmap '%s' for disk '%s': %s%s%s",
-          asked->name, asked->disk, reason, *where ? ", in the backing file " : "", where);
+    ss_judge(why, SS_BITMAP_MISSING, "checkpoint inconsistent: missing or broken bitmap '%s' for disk '%s': %s%s%s",
+             asked->name, asked->disk, reason, *where ? ", in the backing file " : "", where);
 }
 
 /* Only a regular file is opened: the image says the name, and the open of a device can do things. */
@@ -88,21 +88,22 @@ static bool add_seen(struct chain *chain, const struct stat *st)
 }
 
 /* A backing file that can not be looked at: what is not known is not good. */
-static void not_readable(const struct question *asked, struct judgement *why, int error, const char *path)
+static void not_readable(const struct question *asked, struct ss_judgement *why, int error, const char *path)
 {
     if (error == -ENOENT)
         missing_or_broken(asked, why, "there is no such file", path);
     else if (error == -EREMOTE)
-        judge(why, SS_NOT_LOCAL, "a backing file of disk '%s' is no local file, so the chain could not be followed",
-              asked->disk);
+        ss_judge(why, SS_NOT_LOCAL, "a backing file of disk '%s' is no local file, so the chain could not be followed",
+                 asked->disk);
     else {
-        judge_errno(why, error);
-        judge(why, why->finding, "backing file %s: %s", path, strerrordesc_np(-error));
+        ss_judge_errno(why, error);
+        ss_judge(why, why->finding, "backing file %s: %s", path, strerrordesc_np(-error));
     }
 }
 
 /* One image of the chain below the first. Returns whether to go on, with the next one's path in below. */
-static bool judge_link(char below[PATH_MAX], struct chain *chain, const struct question *asked, struct judgement *why)
+static bool judge_link(char below[PATH_MAX], struct chain *chain, const struct question *asked,
+                       struct ss_judgement *why)
 {
     char path[PATH_MAX];
     struct ss_qcow2 image;
@@ -138,7 +139,7 @@ static bool judge_link(char below[PATH_MAX], struct chain *chain, const struct q
 /* Down the chain, what has no bitmap may have none that has one below it: what was written in between would be missed.
  */
 static void judge_chain(const char *path, const struct stat *st, struct ss_qcow2 *image, const struct question *asked,
-                        struct judgement *why)
+                        struct ss_judgement *why)
 {
     char below[PATH_MAX] = "";
     struct chain chain = {.count = 0};
@@ -151,18 +152,18 @@ static void judge_chain(const char *path, const struct stat *st, struct ss_qcow2
         ;
 }
 
-static void busy(struct judgement *why)
+static void busy(struct ss_judgement *why)
 {
-    judge(why, SS_BUSY, "a program has the disk open, and perhaps its bitmaps in memory");
+    ss_judge(why, SS_BUSY, "a program has the disk open, and perhaps its bitmaps in memory");
 }
 
-static void judge_bitmap(const char *path, int fd, const struct question *asked, struct judgement *why)
+static void judge_bitmap(const char *path, int fd, const struct question *asked, struct ss_judgement *why)
 {
     struct ss_qcow2 image;
     struct stat st;
 
     if (fstat(fd, &st) < 0) {
-        judge_errno(why, -errno);
+        ss_judge_errno(why, -errno);
         return;
     }
     int r = ss_qcow2_open(fd, (uint64_t)st.st_size, &image);
@@ -177,7 +178,7 @@ static void judge_bitmap(const char *path, int fd, const struct question *asked,
     if (r == 0)
         r = ss_qcow2_check_bitmap(&image, asked->name);
     if (r == 0) {
-        judge(why, SS_INTACT, "%s", "");
+        ss_judge(why, SS_INTACT, "%s", "");
         judge_chain(path, &st, &image, asked, why);
     } else if (r == -EINVAL || r == -ENOENT || r == -EBADMSG) {
         missing_or_broken(asked, why,
@@ -186,12 +187,12 @@ static void judge_bitmap(const char *path, int fd, const struct question *asked,
                                          : image.why,
                           "");
     } else {
-        judge_errno(why, r);
+        ss_judge_errno(why, r);
     }
 }
 
 /* An answer that asks for a full backup must not come of a machine that began or ended while we looked. */
-static void judge_twice(const char *path, int fd, const struct question *asked, struct judgement *why)
+static void judge_twice(const char *path, int fd, const struct question *asked, struct ss_judgement *why)
 {
     struct stat before, after;
 
@@ -203,22 +204,22 @@ static void judge_twice(const char *path, int fd, const struct question *asked, 
         busy(why);
     else if (!known || fstat(fd, &after) < 0 || before.st_size != after.st_size ||
              before.st_mtim.tv_sec != after.st_mtim.tv_sec || before.st_mtim.tv_nsec != after.st_mtim.tv_nsec)
-        judge(why, SS_CHANGED_WHILE_READING, "%s", "");
+        ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
 }
 
 void bitmap_check(const char *path, const char *name, const char *disk, const char *format, uint64_t *size,
-                  struct judgement *why)
+                  struct ss_judgement *why)
 {
     const struct question asked = {.name = name, .disk = disk, .format = format};
     SS_AUTO_CLOSE int fd = -1;
 
     if (format && strcmp(format, "qcow2") != 0)
         unsupported(&asked, format, why);
-    else if (image_open(path, &fd, size, why))
+    else if (ss_image_open(path, &fd, size, why))
         judge_twice(path, fd, &asked, why);
 }
 
-void bitmap_check_named(const char *path, const char *asked, uint64_t *size, struct judgement *why)
+void bitmap_check_named(const char *path, const char *asked, uint64_t *size, struct ss_judgement *why)
 {
     SS_AUTO_FREE char *name = report_must(strdup(asked));
     const char *slash = strrchr(path, '/'), *disk = slash ? slash + 1 : path;

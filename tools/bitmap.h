@@ -12,9 +12,9 @@
  * image open; SS_CHANGED_WHILE_READING; SS_NOT_LOCAL where the chain leads to what is no local file; or why something
  * can not be read. *size is that of the file, if it could be opened. */
 void bitmap_check(const char *path, const char *name, const char *disk, const char *format, uint64_t *size,
-                  struct judgement *why);
+                  struct ss_judgement *why);
 
 /* asked: NAME or NAME=DISK; without DISK it is the file's name. */
-void bitmap_check_named(const char *path, const char *asked, uint64_t *size, struct judgement *why);
+void bitmap_check_named(const char *path, const char *asked, uint64_t *size, struct ss_judgement *why);
 
 #endif

@@ -76,13 +76,13 @@ static ssize_t read_file(const char *path, char **text)
 }
 
 /* No entities are put in, nothing is fetched, and libxml2's own limits hold. */
-static xmlDoc *parse(const char *path, struct judgement *why)
+static xmlDoc *parse(const char *path, struct ss_judgement *why)
 {
     SS_AUTO_FREE char *text = NULL;
 
     ssize_t len = read_file(path, &text);
     if (len < 0) {
-        judge_errno(why, (int)len);
+        ss_judge_errno(why, (int)len);
         return NULL;
     }
     xmlSetStructuredErrorFunc(NULL, (xmlStructuredErrorFunc)(void *)stay_silent);
@@ -90,21 +90,21 @@ static xmlDoc *parse(const char *path, struct judgement *why)
     if (doc && xmlDocGetRootElement(doc))
         return doc;
     const xmlError *error = xmlGetLastError();
-    judge(why, SS_REQUEST_REFUSED, "it is no XML: line %d: %.*s", error ? error->line : 0,
-          error && error->message ? (int)strcspn(error->message, "\n") : 0,
-          error && error->message ? error->message : "");
+    ss_judge(why, SS_REQUEST_REFUSED, "it is no XML: line %d: %.*s", error ? error->line : 0,
+             error && error->message ? (int)strcspn(error->message, "\n") : 0,
+             error && error->message ? error->message : "");
     xmlFreeDoc(doc);
     return NULL;
 }
 
 /* The root has to be of that name. */
-static xmlDoc *parse_as(const char *path, const char *root, struct judgement *why)
+static xmlDoc *parse_as(const char *path, const char *root, struct ss_judgement *why)
 {
     xmlDoc *doc = parse(path, why);
     if (!doc || is_named(xmlDocGetRootElement(doc), root))
         return doc;
-    judge(why, SS_REQUEST_REFUSED, "it is XML of <%s>, not of <%s>", (const char *)xmlDocGetRootElement(doc)->name,
-          root);
+    ss_judge(why, SS_REQUEST_REFUSED, "it is XML of <%s>, not of <%s>", (const char *)xmlDocGetRootElement(doc)->name,
+             root);
     xmlFreeDoc(doc);
     return NULL;
 }
@@ -142,7 +142,7 @@ static char *own_name(xmlNode *definition)
 }
 
 /* Disks with checkpoint="no" take no part. False when the definition is wrong. */
-static bool read_disks(xmlNode *definition, xmlNode *domain, struct checkpoint *checkpoint, struct judgement *why)
+static bool read_disks(xmlNode *definition, xmlNode *domain, struct checkpoint *checkpoint, struct ss_judgement *why)
 {
     SS_AUTO_FREE char *name = own_name(definition);
 
@@ -155,11 +155,11 @@ static bool read_disks(xmlNode *definition, xmlNode *domain, struct checkpoint *
             disk.bitmap = report_must(strdup(name));
         add(checkpoint, &disk);
         if (!disk.name || !disk.name[0] || !disk.bitmap || !disk.bitmap[0]) {
-            judge(why, SS_REQUEST_REFUSED, "a disk, or its bitmap, has no name");
+            ss_judge(why, SS_REQUEST_REFUSED, "a disk, or its bitmap, has no name");
             return false;
         }
         if (checkpoint->count > DISKS_MAX) {
-            judge(why, SS_REQUEST_REFUSED, "the checkpoint has more than %d disks", DISKS_MAX);
+            ss_judge(why, SS_REQUEST_REFUSED, "the checkpoint has more than %d disks", DISKS_MAX);
             return false;
         }
         struct checkpoint_disk *added = &checkpoint->disks[checkpoint->count - 1];
@@ -169,22 +169,23 @@ static bool read_disks(xmlNode *definition, xmlNode *domain, struct checkpoint *
     return true;
 }
 
-static bool read_both(xmlNode *definition, xmlNode *domain, struct checkpoint *checkpoint, struct judgement *why)
+static bool read_both(xmlNode *definition, xmlNode *domain, struct checkpoint *checkpoint, struct ss_judgement *why)
 {
     if (!domain) {
-        judge(why, SS_REQUEST_REFUSED, "the definition has no <domain>: name the domain's XML, too");
+        ss_judge(why, SS_REQUEST_REFUSED, "the definition has no <domain>: name the domain's XML, too");
         return false;
     }
     if (!read_disks(definition, domain, checkpoint, why))
         return false;
     if (checkpoint->known == 0)
-        judge(why, SS_REQUEST_REFUSED,
-              checkpoint->count == 0 ? "the checkpoint has no disk" : "the domain has none of the checkpoint's disks");
+        ss_judge(why, SS_REQUEST_REFUSED,
+                 checkpoint->count == 0 ? "the checkpoint has no disk"
+                                        : "the domain has none of the checkpoint's disks");
     return checkpoint->known > 0;
 }
 
 bool checkpoint_read(const char *path, const char *domain_path, struct checkpoint *checkpoint, const char **culprit,
-                     struct judgement *why)
+                     struct ss_judgement *why)
 {
     *checkpoint = (struct checkpoint){0};
     *culprit = path;

@@ -25,7 +25,7 @@ struct checkpoint {
 /* Reads the definition, and the domain from domain_path, or from within the definition when that is NULL. True; or
  * false with what is wrong, and with which of the two files. checkpoint_free in both cases. */
 bool checkpoint_read(const char *path, const char *domain_path, struct checkpoint *checkpoint, const char **culprit,
-                     struct judgement *why);
+                     struct ss_judgement *why);
 void checkpoint_free(struct checkpoint *checkpoint);
 
 #endif

@@ -23,19 +23,19 @@ static const char help[] = "Checks the bitmap of each disk of a checkpoint, down
                            "that is not there); 3 try again later; 4 a disk is not on this host. Of several\n"
                            "the worst, in the order 1 5 2 3 4 0.\n";
 
-static void check(const struct checkpoint_disk *disk, struct judgement *why)
+static void check(const struct checkpoint_disk *disk, struct ss_judgement *why)
 {
     uint64_t size;
 
     if (!disk->known)
-        judge(why, SS_LEFT_OUT, "%s", ""); /* as libvirt has it: it may have been detached */
+        ss_judge(why, SS_LEFT_OUT, "%s", ""); /* as libvirt has it: it may have been detached */
     else if (!disk->path)
-        judge(why, SS_NOT_LOCAL, "%s", "");
+        ss_judge(why, SS_NOT_LOCAL, "%s", "");
     else
         bitmap_check(disk->path, disk->bitmap, disk->name, disk->type ? disk->type : "raw", &size, why);
 }
 
-static void print_object(const struct checkpoint_disk *disk, const struct judgement *why)
+static void print_object(const struct checkpoint_disk *disk, const struct ss_judgement *why)
 {
     json_t *object = json_line_object();
 
@@ -47,7 +47,7 @@ static void print_object(const struct checkpoint_disk *disk, const struct judgem
     json_line_print(object);
 }
 
-static void print_line(const struct checkpoint_disk *disk, const struct judgement *why)
+static void print_line(const struct checkpoint_disk *disk, const struct ss_judgement *why)
 {
     SS_AUTO_FREE char *name = text_quote(disk->name);
     SS_AUTO_FREE char *text = why->finding == SS_INTACT ? NULL : judgement_text(why);
@@ -63,7 +63,7 @@ static enum ss_class run(int argc, char **argv)
     bool json = false;
     const struct command_flag flags[] = {{"json", &json, NULL}, {NULL, NULL, NULL}};
     struct checkpoint checkpoint;
-    struct judgement why;
+    struct ss_judgement why;
     enum ss_class class;
 
     int at = command_parse(&command_checkpoint, argc, argv, flags, 1, 2, &class);

@@ -38,9 +38,9 @@ static bool read_message(char message[MESSAGE_MAX])
 
 static void print(enum ss_finding finding, bool json)
 {
-    struct judgement why;
+    struct ss_judgement why;
 
-    judge(&why, finding, "%s", "");
+    ss_judge(&why, finding, "%s", "");
     if (json) {
         json_t *object = json_line_object();
         json_line_judgement(object, &why);

@@ -8,7 +8,7 @@
 
 #include "command.h"
 #include "core/util.h"
-#include "draftfile.h"
+#include "core/check/draftfile.h"
 #include "report.h"
 #include "text.h"
 
@@ -24,7 +24,7 @@ static const char help[] = "Deletes interrupted drafts: DIR/.saveseal.ID, as sav
                            "confirmed; 3 being written, or I/O trouble.\n";
 
 /* What is known about the draft, for the question. The caller frees it. */
-static char *describe(const struct draftfile *draft)
+static char *describe(const struct ss_draftfile *draft)
 {
     SS_AUTO_FREE char *target = text_quote(draft->record.target);
     char size[TEXT_SIZE_MAX];
@@ -36,7 +36,7 @@ static char *describe(const struct draftfile *draft)
 }
 
 /* True when a yes was typed. */
-static bool confirm(const char *path, const struct draftfile *draft)
+static bool confirm(const char *path, const struct ss_draftfile *draft)
 {
     SS_AUTO_FREE char *quoted = text_quote(path);
     SS_AUTO_FREE char *what = describe(draft);
@@ -50,27 +50,28 @@ static bool confirm(const char *path, const struct draftfile *draft)
 
 static enum ss_class discard(const char *path, bool force)
 {
-    DRAFTFILE_AUTO_CLOSE struct draftfile draft = DRAFTFILE_NONE;
+    SS_DRAFTFILE_AUTO_CLOSE struct ss_draftfile draft = SS_DRAFTFILE_NONE;
     SS_AUTO_FREE char *quoted = text_quote(path);
-    struct judgement why;
+    struct ss_judgement why;
 
-    if (!draftfile_open(path, DRAFTFILE_TAKE, &draft, &why))
+    if (!ss_draftfile_open(path, SS_DRAFTFILE_TAKE, &draft, &why))
         return report_judgement(path, &why);
     if (draft.record_error < 0 && !force) {
-        judge(&why, SS_NOT_A_DRAFT, "%s; --force deletes it all the same", draftfile_record_error(draft.record_error));
+        ss_judge(&why, SS_NOT_A_DRAFT, "%s; --force deletes it all the same",
+                 ss_draftfile_record_error(draft.record_error));
         return report_judgement(path, &why);
     }
     if (!force && !confirm(path, &draft)) {
         report("%s: kept", quoted);
         return SS_CLASS_INVALID;
     }
-    int r = draftfile_remove(&draft);
+    int r = ss_draftfile_remove(&draft);
     if (r == -ESTALE) {
-        judge(&why, SS_NOT_FOUND, "another file has its name by now");
+        ss_judge(&why, SS_NOT_FOUND, "another file has its name by now");
         return report_judgement(path, &why);
     }
     if (r < 0) {
-        judge_errno(&why, r);
+        ss_judge_errno(&why, r);
         return report_judgement(path, &why);
     }
     printf("%s: deleted\n", quoted);

@@ -7,7 +7,7 @@
 #include "command.h"
 #include "core/format.h"
 #include "core/util.h"
-#include "draftfile.h"
+#include "core/check/draftfile.h"
 #include "report.h"
 #include "salvage.h"
 #include "text.h"
@@ -23,27 +23,27 @@ static const char help[] = "Makes a plain file DEST of an interrupted draft (DIR
                            "allowed; 3 the draft is being written, or I/O trouble.\n";
 
 /* Opens the place of DEST and checks what can be said beforehand. */
-static bool open_dest(const char *path, struct place *place, char name[NAME_MAX + 1], struct judgement *why)
+static bool open_dest(const char *path, struct ss_place *place, char name[NAME_MAX + 1], struct ss_judgement *why)
 {
     struct stat st;
 
-    int r = place_of(path, place, name);
+    int r = ss_place_of(path, place, name);
     if (r == -EISDIR) {
-        judge(why, SS_USAGE, "name the new file, not its directory");
+        ss_judge(why, SS_USAGE, "name the new file, not its directory");
         return false;
     }
     if (r < 0) {
-        judge_errno(why, r);
+        ss_judge_errno(why, r);
         if (why->finding == SS_NOT_FOUND)
-            judge(why, SS_NOT_FOUND, "its directory: %s", strerror(-r));
+            ss_judge(why, SS_NOT_FOUND, "its directory: %s", strerror(-r));
         return false;
     }
     if (ss_draft_reserved(name)) {
-        judge(why, SS_USAGE, "names that start with " SS_DRAFT_PREFIX " are kept for drafts");
+        ss_judge(why, SS_USAGE, "names that start with " SS_DRAFT_PREFIX " are kept for drafts");
         return false;
     }
     if (fstatat(place->seen, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        judge(why, SS_DEST_EXISTS, "%s", "");
+        ss_judge(why, SS_DEST_EXISTS, "%s", "");
         return false;
     }
     return true;
@@ -64,14 +64,14 @@ static void print_mark(const struct ss_format_probe *probe)
     }
 }
 
-static void print_reason(const struct draftfile *draft)
+static void print_reason(const struct ss_draftfile *draft)
 {
     const struct ss_draft_record *record = &draft->record;
     SS_AUTO_FREE char *detail = text_safe(draft->record_error == 0 ? record->detail : "");
 
     printf("  interrupted:  ");
     if (draft->record_error < 0)
-        printf("not known: %s\n", draftfile_record_error(draft->record_error));
+        printf("not known: %s\n", ss_draftfile_record_error(draft->record_error));
     else if (record->state == SS_DRAFT_PREPARED)
         printf("the save was complete, only the rename to its name was missing\n");
     else {
@@ -80,7 +80,7 @@ static void print_reason(const struct draftfile *draft)
     }
 }
 
-static void print_report(const char *path, const struct draftfile *draft, const struct ss_format_probe *probe)
+static void print_report(const char *path, const struct ss_draftfile *draft, const struct ss_format_probe *probe)
 {
     SS_AUTO_FREE char *quoted = text_quote(path);
     SS_AUTO_FREE char *target = text_quote(draft->record_error == 0 ? draft->record.target : "");
@@ -99,22 +99,22 @@ static void print_report(const char *path, const struct draftfile *draft, const 
 static enum ss_class run(int argc, char **argv)
 {
     const struct command_flag flags[] = {{NULL, NULL, NULL}};
-    DRAFTFILE_AUTO_CLOSE struct draftfile draft = DRAFTFILE_NONE;
-    PLACE_AUTO_CLOSE struct place place = PLACE_NONE;
+    SS_DRAFTFILE_AUTO_CLOSE struct ss_draftfile draft = SS_DRAFTFILE_NONE;
+    SS_PLACE_AUTO_CLOSE struct ss_place place = SS_PLACE_NONE;
     struct ss_format_probe probe;
     char name[NAME_MAX + 1];
-    struct judgement why;
+    struct ss_judgement why;
     enum ss_class class;
 
     int first = command_parse(&command_salvage, argc, argv, flags, 2, 2, &class);
     if (first < 0)
         return class;
     const char *from = argv[first], *to = argv[first + 1];
-    if (!draftfile_open(from, DRAFTFILE_TAKE, &draft, &why))
+    if (!ss_draftfile_open(from, SS_DRAFTFILE_TAKE, &draft, &why))
         return report_judgement(from, &why);
     int r = ss_format_probe_fd(draft.fd, (uint64_t)draft.st.st_size, &probe);
     if (r < 0) {
-        judge_errno(&why, r);
+        ss_judge_errno(&why, r);
         return report_judgement(from, &why);
     }
     if (!open_dest(to, &place, name, &why) || !salvage_to(&draft, &probe, &place, name, &why))
@@ -122,7 +122,7 @@ static enum ss_class run(int argc, char **argv)
     r = salvage_finish(&draft);
     print_report(to, &draft, &probe);
     if (r < 0) {
-        judge(&why, SS_IO_ERROR, "the new file is there, but the draft could not be removed: %s", strerror(-r));
+        ss_judge(&why, SS_IO_ERROR, "the new file is there, but the draft could not be removed: %s", strerror(-r));
         return report_judgement(from, &why);
     }
     return SS_CLASS_INTACT;

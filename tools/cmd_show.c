@@ -9,8 +9,8 @@
 #include "command.h"
 #include "core/scan.h"
 #include "core/util.h"
-#include "draftfile.h"
-#include "image.h"
+#include "core/check/draftfile.h"
+#include "core/check/image.h"
 #include "json_line.h"
 #include "report.h"
 #include "text.h"
@@ -152,12 +152,12 @@ static void print_record(const struct ss_draft_record *record)
 static enum ss_class show_image(const char *path, bool json)
 {
     SS_AUTO_CLOSE int fd = -1;
-    struct judgement why;
+    struct ss_judgement why;
     struct ss_seal seal;
     uint64_t size = 0;
 
-    bool open = image_open(path, &fd, &size, &why);
-    bool sealed = open && image_seal(fd, &seal, &why);
+    bool open = ss_image_open(path, &fd, &size, &why);
+    bool sealed = open && ss_image_seal(fd, &seal, &why);
     if (!sealed && !json)
         return report_judgement(path, &why);
     SS_AUTO_FREE char *name = text_quote(path);
@@ -186,7 +186,7 @@ static enum ss_class show_image(const char *path, bool json)
 /* ---- drafts ---- */
 
 struct draft_view {
-    const struct draftfile *draft;
+    const struct ss_draftfile *draft;
     const struct ss_scan_entry *entry;
     const struct ss_seal *seal; /* NULL: none */
     const char *line;
@@ -233,7 +233,7 @@ static void print_draft_json(const char *path, const struct draft_view *view)
     json_line_print(object);
 }
 
-static enum ss_class fail_draft(const char *path, const struct judgement *why, bool json)
+static enum ss_class fail_draft(const char *path, const struct ss_judgement *why, bool json)
 {
     if (!json)
         return report_judgement(path, why);
@@ -245,16 +245,16 @@ static enum ss_class fail_draft(const char *path, const struct judgement *why, b
 
 static enum ss_class show_draft(const char *path, bool json)
 {
-    DRAFTFILE_AUTO_CLOSE struct draftfile draft = DRAFTFILE_NONE;
+    SS_DRAFTFILE_AUTO_CLOSE struct ss_draftfile draft = SS_DRAFTFILE_NONE;
     struct ss_scan_entry entry;
-    struct judgement why;
+    struct ss_judgement why;
     struct ss_seal seal;
 
-    if (!draftfile_open(path, DRAFTFILE_READ, &draft, &why))
+    if (!ss_draftfile_open(path, SS_DRAFTFILE_READ, &draft, &why))
         return fail_draft(path, &why, json);
     int r = ss_scan_file(draft.place.dir, draft.name, &entry);
     if (r < 0) {
-        judge_errno(&why, r);
+        ss_judge_errno(&why, r);
         return fail_draft(path, &why, json);
     }
     SS_AUTO_FREE char *line = raw_line(draft.fd, SS_DRAFT_XATTR);
@@ -282,7 +282,7 @@ static enum ss_class run(int argc, char **argv)
     int first = command_parse(&command_show, argc, argv, flags, 1, 1, &class);
     if (first < 0)
         return class;
-    return draftfile_named(argv[first]) ? show_draft(argv[first], json) : show_image(argv[first], json);
+    return ss_draftfile_named(argv[first]) ? show_draft(argv[first], json) : show_image(argv[first], json);
 }
 
 const struct command command_show = {"show", "[--json] PATH", "show the seal of an image or a draft's record", help,

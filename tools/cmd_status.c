@@ -9,7 +9,7 @@
 #include "core/scan.h"
 #include "core/util.h"
 #include "json_line.h"
-#include "place.h"
+#include "core/check/place.h"
 #include "report.h"
 #include "text.h"
 
@@ -169,11 +169,11 @@ static enum ss_class report_unreadable(const char *dir, const struct listing *li
 
     for (size_t i = 0; i < listing->count; i++) {
         const struct ss_scan_entry *entry = &listing->entries[i];
-        struct judgement why;
+        struct ss_judgement why;
         if (entry->finding != SS_IO_ERROR && entry->finding != SS_NO_PERMISSION)
             continue;
         SS_AUTO_FREE char *path = entry->draft ? draft_path(dir, entry) : report_format("%s/%s", dir, entry->name);
-        judge(&why, entry->finding, "%s", entry->detail);
+        ss_judge(&why, entry->finding, "%s", entry->detail);
         worst = ss_class_worse(worst, report_judgement(path, &why));
     }
     return worst;
@@ -182,23 +182,23 @@ static enum ss_class report_unreadable(const char *dir, const struct listing *li
 /* Reads one directory. Returns true; or false when there is nothing to print, with the class reported. */
 static bool read_dir(const char *dir, struct listing *listing, bool *hidden, enum ss_class *class)
 {
-    PLACE_AUTO_CLOSE struct place place = PLACE_NONE;
-    struct judgement why;
+    SS_PLACE_AUTO_CLOSE struct ss_place place = SS_PLACE_NONE;
+    struct ss_judgement why;
 
-    int r = place_open(dir, &place);
+    int r = ss_place_open(dir, &place);
     if (r == 0)
         r = ss_scan(place.dir, add_entry, listing);
     if (r < 0) {
         if (r == -ENOTDIR)
-            judge(&why, SS_USAGE, "it is not a directory");
+            ss_judge(&why, SS_USAGE, "it is not a directory");
         else
-            judge_errno(&why, r);
+            ss_judge_errno(&why, r);
         *class = report_judgement(dir, &why);
         return false;
     }
     *hidden = place.hidden != 0;
     if (*hidden) {
-        judge_errno(&why, place.hidden);
+        ss_judge_errno(&why, place.hidden);
         snprintf(why.detail, sizeof why.detail, "the drafts behind this mount can not be seen: %s",
                  strerror(-place.hidden));
         *class = report_judgement(dir, &why);

@@ -1,16 +1,12 @@
 /* saveseal verify: is an image what was saved? */
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "bitmap.h"
 #include "command.h"
-#include "core/scan.h"
 #include "core/util.h"
-#include "draftfile.h"
-#include "image.h"
+#include "core/check/check.h"
 #include "json_line.h"
 #include "progress.h"
 #include "report.h"
@@ -21,6 +17,7 @@ static const char help[] = "Compares each image with its seal: size, header and 
                            "\n"
                            "  --json      one JSON object a line for each PATH, then a summary\n"
                            "  --quick     size and header only\n"
+                           "  --deep      also all of what is inside, by its format\n"
                            "  --bitmap NAME[=DISK]  instead: can an incremental backup of this qcow2 image\n"
                            "              rely on the checkpoint NAME? DISK is libvirt's name for it\n"
                            "  -h, --help  this text\n"
@@ -30,16 +27,6 @@ static const char help[] = "Compares each image with its seal: size, header and 
                            "4 no seal, so nothing is known; 5 with --bitmap: take a full backup.\n"
                            "Of several the worst, in the order 1 5 2 3 4 0.\n";
 
-struct result {
-    struct judgement why;
-    bool draft;
-    bool content; /* the whole content was compared, not the header only */
-    bool has_seal;
-    const char *bitmap; /* only that was asked for */
-    uint64_t size;
-    struct ss_seal seal;
-};
-
 struct tally {
     size_t whole, headers, damaged, inconsistent, unknown, temporary, invalid;
     enum ss_class worst;
@@ -47,65 +34,29 @@ struct tally {
 
 /* ---- checking ---- */
 
-static void check_draft(const char *path, struct result *result)
-{
-    PLACE_AUTO_CLOSE struct place place = PLACE_NONE;
-    char name[NAME_MAX + 1];
-    struct ss_scan_entry entry = {0};
-
-    int r = place_of(path, &place, name);
-    if (r == 0)
-        r = place.hidden;
-    if (r == 0)
-        r = ss_scan_file(place.dir, name, &entry);
-    if (r == -EINVAL) {
-        judge(&result->why, SS_NOT_A_FILE, "%s", "");
-    } else if (r < 0) {
-        judge_errno(&result->why, r);
-    } else {
-        result->size = entry.size;
-        judge(&result->why, entry.finding, "%s", entry.detail);
-    }
-}
-
-static void check_image(const char *path, bool quick, struct result *result)
+static void check_path(const char *path, enum ss_check_level level, struct ss_check *result)
 {
     struct progress progress;
-    enum ss_finding finding;
-    SS_AUTO_CLOSE int fd = -1;
+    const struct ss_check_options options = {
+        .level = level,
+        .run = {.progress = progress_step, .context = &progress},
+    };
 
-    if (!image_open(path, &fd, &result->size, &result->why) || !image_seal(fd, &result->seal, &result->why))
-        return;
-    result->has_seal = true;
-    int r;
-    if (quick) {
-        r = ss_seal_check_header(fd, &result->seal, &finding);
-    } else {
-        struct ss_digest_run run = {.progress = progress_step, .context = &progress};
-        progress_start(&progress, path, result->seal.size);
-        r = ss_seal_check_content(fd, &result->seal, &run, &finding);
-        progress_end(&progress);
-    }
-    if (r < 0) {
-        judge_errno(&result->why, r);
-        return;
-    }
-    judge(&result->why, finding, "%s", "");
-    if (finding == SS_TRUNCATED || finding == SS_GROWN)
-        judge(&result->why, finding, "%" PRIu64 " bytes, sealed with %" PRIu64, result->size, result->seal.size);
-    result->content = finding == SS_INTACT && !quick && result->seal.has_verity;
+    progress_start(&progress, path);
+    ss_check_path(path, &options, result);
+    progress_end(&progress);
 }
 
 /* ---- telling ---- */
 
-static void print_json(const char *path, const struct result *result)
+static void print_json(const char *path, const struct ss_check *result, const char *bitmap)
 {
     json_t *object = json_line_file(path, result->draft ? "draft" : "image");
 
     json_line_judgement(object, &result->why);
     json_line_number(object, "size", result->size);
-    if (result->bitmap)
-        json_line_text(object, "bitmap", result->bitmap);
+    if (bitmap)
+        json_line_text(object, "bitmap", bitmap);
     else if (result->why.finding == SS_INTACT)
         json_line_text(object, "checked", result->content ? "content" : "header");
     if (result->has_seal) {
@@ -117,7 +68,7 @@ static void print_json(const char *path, const struct result *result)
     json_line_print(object);
 }
 
-static void print_text(const char *path, const struct result *result, bool quick)
+static void print_text(const char *path, const struct ss_check *result, const char *bitmap, bool quick)
 {
     enum ss_class class = ss_finding_text(result->why.finding)->class;
     char size[TEXT_SIZE_MAX], when[TEXT_TIME_MAX];
@@ -128,7 +79,12 @@ static void print_text(const char *path, const struct result *result, bool quick
         report_judgement(path, &result->why);
         return;
     }
-    if (class == SS_CLASS_INTACT && result->bitmap) {
+    if (result->why.finding == SS_COMPLETE) {
+        text_size(result->size, size);
+        printf("%s: complete by its own marks (%s, %s; no seal)\n", name, result->inside.title, size);
+        return;
+    }
+    if (class == SS_CLASS_INTACT && bitmap) {
         printf("%s: the bitmap is good\n", name);
         return;
     }
@@ -145,13 +101,13 @@ static void print_text(const char *path, const struct result *result, bool quick
     printf("%s: %s: %s\n", name, ss_class_name(class), text);
 }
 
-static void count(const struct result *result, struct tally *tally)
+static void count(const struct ss_check *result, bool bitmaps, struct tally *tally)
 {
     enum ss_class class = ss_finding_text(result->why.finding)->class;
 
     switch (class) {
     case SS_CLASS_INTACT:
-        *(result->content || result->bitmap ? &tally->whole : &tally->headers) += 1;
+        *(result->content || bitmaps ? &tally->whole : &tally->headers) += 1;
         break;
     case SS_CLASS_DAMAGED:
         tally->damaged++;
@@ -209,10 +165,13 @@ static void print_summary(const struct tally *tally, bool bitmaps)
 
 static enum ss_class run(int argc, char **argv)
 {
-    bool json = false, quick = false;
+    bool json = false, quick = false, deep = false;
     const char *bitmap = NULL;
-    const struct command_flag flags[] = {
-        {"json", &json, NULL}, {"quick", &quick, NULL}, {"bitmap", NULL, &bitmap}, {NULL, NULL, NULL}};
+    const struct command_flag flags[] = {{"json", &json, NULL},
+                                         {"quick", &quick, NULL},
+                                         {"deep", &deep, NULL},
+                                         {"bitmap", NULL, &bitmap},
+                                         {NULL, NULL, NULL}};
     struct tally tally = {.worst = SS_CLASS_INTACT};
     enum ss_class class;
 
@@ -221,22 +180,22 @@ static enum ss_class run(int argc, char **argv)
         return class;
     if (bitmap && (!bitmap[0] || bitmap[0] == '='))
         return command_usage(&command_verify, "--bitmap: a name is missing");
-    if (bitmap && quick)
-        return command_usage(&command_verify, "--quick and --bitmap do not go together");
+    if (bitmap && (quick || deep))
+        return command_usage(&command_verify, "--bitmap goes without --quick and --deep");
+    if (quick && deep)
+        return command_usage(&command_verify, "--quick and --deep do not go together");
+    const enum ss_check_level level = quick ? SS_CHECK_QUICK : deep ? SS_CHECK_DEEP : SS_CHECK_WHOLE;
     for (int i = first; i < argc; i++) {
-        struct result result = {.draft = draftfile_named(argv[i])};
-        result.bitmap = bitmap;
+        struct ss_check result = {0};
         if (bitmap)
             bitmap_check_named(argv[i], bitmap, &result.size, &result.why);
-        else if (result.draft)
-            check_draft(argv[i], &result);
         else
-            check_image(argv[i], quick, &result);
+            check_path(argv[i], level, &result);
         if (json)
-            print_json(argv[i], &result);
+            print_json(argv[i], &result, bitmap);
         else
-            print_text(argv[i], &result, quick);
-        count(&result, &tally);
+            print_text(argv[i], &result, bitmap, quick);
+        count(&result, bitmap != NULL, &tally);
         fflush(stdout); /* each answer as soon as it is known: the next file may take minutes */
     }
     if (json)
@@ -246,5 +205,5 @@ static enum ss_class run(int argc, char **argv)
     return tally.worst;
 }
 
-const struct command command_verify = {"verify", "[--json] [--quick | --bitmap NAME[=DISK]] PATH...",
+const struct command command_verify = {"verify", "[--json] [--quick | --deep | --bitmap NAME[=DISK]] PATH...",
                                        "compare images with their seals", help, run};

@@ -9,7 +9,7 @@
 #include "report.h"
 #include "text.h"
 
-#define FLAGS_MAX 4
+#define FLAGS_MAX 16
 
 void command_help(const struct command *command, FILE *stream)
 {

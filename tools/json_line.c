@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/check/quote.h"
 #include "core/util.h"
 #include "text.h"
 
@@ -25,7 +26,7 @@ static char *replaced(const char *bytes)
     uint32_t code;
 
     for (size_t len; *bytes; bytes += len) {
-        len = text_utf8(bytes, &code);
+        len = ss_utf8(bytes, &code);
         if (len > 0) {
             memcpy(at, bytes, len);
             at += len;
@@ -97,7 +98,7 @@ void json_line_null(json_t *object, const char *key)
     json_line_put(object, key, json_null());
 }
 
-void json_line_judgement(json_t *object, const struct judgement *judgement)
+void json_line_judgement(json_t *object, const struct ss_judgement *judgement)
 {
     const struct ss_finding_text *text = ss_finding_text(judgement->finding);
 

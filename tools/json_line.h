@@ -28,7 +28,7 @@ void json_line_null(json_t *object, const char *key);
 void json_line_put(json_t *object, const char *key, json_t *value);
 
 /* Adds finding, class, exit, sentence, advice and, if there is one, detail. */
-void json_line_judgement(json_t *object, const struct judgement *judgement);
+void json_line_judgement(json_t *object, const struct ss_judgement *judgement);
 
 /* Prints the object and a newline on stdout, and frees it. */
 void json_line_print(json_t *object);

@@ -5,8 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/check/quote.h"
 #include "core/util.h"
-#include "place.h"
+#include "core/check/place.h"
 #include "text.h"
 
 #define LONG_FILE ((uint64_t)256 << 20) /* bytes; shorter ones are done before anybody could read the line */
@@ -18,17 +19,16 @@ static double seconds_between(const struct timespec *from, const struct timespec
     return (double)(to->tv_sec - from->tv_sec) + (double)(to->tv_nsec - from->tv_nsec) / 1e9;
 }
 
-void progress_start(struct progress *progress, const char *path, uint64_t size)
+void progress_start(struct progress *progress, const char *path)
 {
     const char *term = getenv("TERM");
 
-    *progress =
-        (struct progress){.wanted = size >= LONG_FILE && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0};
+    *progress = (struct progress){.wanted = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0};
     if (!progress->wanted)
         return;
-    SS_AUTO_FREE char *label = text_quote(place_base(path));
+    SS_AUTO_FREE char *label = text_quote(ss_place_base(path));
     int n = snprintf(progress->label, sizeof progress->label, "%.24s", label);
-    while (n > 0 && !text_is_utf8(progress->label)) /* the cut may have gone through a character */
+    while (n > 0 && !ss_is_utf8(progress->label)) /* the cut may have gone through a character */
         progress->label[--n] = '\0';
     clock_gettime(CLOCK_MONOTONIC, &progress->start);
     progress->last = progress->start;
@@ -40,7 +40,7 @@ int progress_step(void *context, uint64_t done, uint64_t size)
     char bar[BAR_WIDTH + 1], speed[TEXT_SIZE_MAX];
     struct timespec now;
 
-    if (!progress->wanted || size == 0 || done > size)
+    if (!progress->wanted || size < LONG_FILE || done > size)
         return 0;
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (seconds_between(&progress->last, &now) < UPDATE_SECONDS)

@@ -1,4 +1,5 @@
-/* A line on the terminal that tells how far a long digest is. Nothing at all where stderr is no terminal. */
+/* A line on the terminal that tells how far a long digest is. Nothing for a short file, and
+ * nothing at all where stderr is no terminal. */
 #ifndef SAVESEAL_TOOLS_PROGRESS_H
 #define SAVESEAL_TOOLS_PROGRESS_H
 
@@ -13,8 +14,8 @@ struct progress {
     struct timespec start, last;
 };
 
-/* Gets ready for a run over size bytes of path. */
-void progress_start(struct progress *progress, const char *path, uint64_t size);
+/* Gets ready for a run over path. */
+void progress_start(struct progress *progress, const char *path);
 
 /* The callback of ss_digest_run; context is the struct progress. */
 int progress_step(void *context, uint64_t done, uint64_t size);

@@ -1,49 +1,13 @@
 #include "report.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/util.h"
 #include "text.h"
 
-void judge(struct judgement *judgement, enum ss_finding finding, const char *format, ...)
-{
-    va_list args;
-
-    judgement->finding = finding;
-    va_start(args, format);
-    vsnprintf(judgement->detail, sizeof judgement->detail, format, args);
-    va_end(args);
-}
-
-void judge_errno(struct judgement *judgement, int error)
-{
-    switch (error) {
-    case -ENOENT:
-    case -ENOTDIR:
-    case -ENAMETOOLONG:
-        judge(judgement, SS_NOT_FOUND, "%s", error == -ENOENT ? "" : strerror(-error));
-        break;
-    case -EISDIR:
-    case -ELOOP:
-        judge(judgement, SS_NOT_A_FILE, "%s", strerror(-error));
-        break;
-    case -EACCES:
-    case -EPERM:
-        judge(judgement, SS_NO_PERMISSION, "%s", strerror(-error));
-        break;
-    case -EEXIST:
-        judge(judgement, SS_DEST_EXISTS, "%s", "");
-        break;
-    default:
-        judge(judgement, SS_IO_ERROR, "%s", strerror(-error));
-    }
-}
-
-char *judgement_text(const struct judgement *judgement)
+char *judgement_text(const struct ss_judgement *judgement)
 {
     const struct ss_finding_text *text = ss_finding_text(judgement->finding);
     SS_AUTO_FREE char *detail = text_safe(judgement->detail);
@@ -52,7 +16,7 @@ char *judgement_text(const struct judgement *judgement)
                          *text->advice ? "; " : "", text->advice);
 }
 
-enum ss_class report_judgement(const char *path, const struct judgement *judgement)
+enum ss_class report_judgement(const char *path, const struct ss_judgement *judgement)
 {
     SS_AUTO_FREE char *name = text_quote(path);
     SS_AUTO_FREE char *text = judgement_text(judgement);

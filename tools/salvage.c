@@ -52,7 +52,7 @@ static int strip(int fd)
 }
 
 /* All of the draft's bytes into an empty file, durably. */
-static int fill(const struct draftfile *draft, int fd)
+static int fill(const struct ss_draftfile *draft, int fd)
 {
     struct stat now;
 
@@ -77,11 +77,11 @@ static int fill(const struct draftfile *draft, int fd)
 
 /* The rename comes before the attributes go: after a crash in between there is a public file with a record that nobody
  * minds, never a hidden one that nobody can place. */
-static int move(const struct draftfile *draft, int dir, const char *name)
+static int move(const struct ss_draftfile *draft, int dir, const char *name)
 {
     if (fsync(draft->fd) < 0) /* its writer may never have got so far */
         return -errno;
-    if (!draftfile_in_place(draft))
+    if (!ss_draftfile_in_place(draft))
         return -ESTALE;
     int r = move_exclusive(draft->place.dir, draft->name, dir, name);
     if (r < 0)
@@ -102,7 +102,7 @@ static int move(const struct draftfile *draft, int dir, const char *name)
 /* ---- on another file system ---- */
 
 /* A file without a name: nothing of it stays when the copy is broken off. */
-static int copy_unnamed(const struct draftfile *draft, int dir, const char *name)
+static int copy_unnamed(const struct ss_draftfile *draft, int dir, const char *name)
 {
     char link[64];
 
@@ -117,7 +117,7 @@ static int copy_unnamed(const struct draftfile *draft, int dir, const char *name
 }
 
 /* For file systems that have no files without a name. */
-static int copy_named(const struct draftfile *draft, int dir, const char *name)
+static int copy_named(const struct ss_draftfile *draft, int dir, const char *name)
 {
     char temp[NAME_MAX + 1];
     uint64_t random;
@@ -136,7 +136,7 @@ static int copy_named(const struct draftfile *draft, int dir, const char *name)
     return r;
 }
 
-static int copy(const struct draftfile *draft, int dir, const char *name)
+static int copy(const struct ss_draftfile *draft, int dir, const char *name)
 {
     int r = copy_unnamed(draft, dir, name);
 
@@ -154,7 +154,7 @@ static int copy(const struct draftfile *draft, int dir, const char *name)
 /* ---- through a mount ---- */
 
 /* True when the name is there for everybody, and not only for us who wrote it. */
-static bool is_public(const struct place *place, const char *name)
+static bool is_public(const struct ss_place *place, const char *name)
 {
     const struct timespec step = {.tv_nsec = PUBLISH_STEP_NS};
     struct stat st;
@@ -169,7 +169,7 @@ static bool is_public(const struct place *place, const char *name)
     return false;
 }
 
-static int save_through(const struct draftfile *draft, const struct place *place, const char *name)
+static int save_through(const struct ss_draftfile *draft, const struct ss_place *place, const char *name)
 {
     int fd = openat(place->seen, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
@@ -187,14 +187,14 @@ static int save_through(const struct draftfile *draft, const struct place *place
 
 /* ---- choice ---- */
 
-bool salvage_to(const struct draftfile *draft, const struct ss_format_probe *probe, const struct place *place,
-                const char *name, struct judgement *why)
+bool salvage_to(const struct ss_draftfile *draft, const struct ss_format_probe *probe, const struct ss_place *place,
+                const char *name, struct ss_judgement *why)
 {
     int r;
 
     if (place->on_mount && probe->completion == SS_COMPLETION_PARTIAL) {
-        judge(why, SS_USAGE, "%s, so savesealfs would hide the file again: name a file outside of the mount",
-              probe->why);
+        ss_judge(why, SS_USAGE, "%s, so savesealfs would hide the file again: name a file outside of the mount",
+                 probe->why);
         return false;
     }
     if (place->on_mount) {
@@ -207,17 +207,17 @@ bool salvage_to(const struct draftfile *draft, const struct ss_format_probe *pro
     if (r == 0)
         return true;
     if (r == -ESTALE || r == -EBUSY)
-        judge(why, SS_CHANGED_WHILE_READING, "%s", "");
+        ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
     else if (r == -ETIMEDOUT)
-        judge(why, SS_IO_ERROR, "the mount did not publish it");
+        ss_judge(why, SS_IO_ERROR, "the mount did not publish it");
     else
-        judge_errno(why, r);
+        ss_judge_errno(why, r);
     return false;
 }
 
-int salvage_finish(const struct draftfile *draft)
+int salvage_finish(const struct ss_draftfile *draft)
 {
-    int r = draftfile_remove(draft);
+    int r = ss_draftfile_remove(draft);
 
     return r == -ESTALE ? 0 : r; /* renamed: nothing is left to remove */
 }

@@ -5,16 +5,16 @@
 #include <stdbool.h>
 
 #include "core/format.h"
-#include "draftfile.h"
-#include "place.h"
+#include "core/check/draftfile.h"
+#include "core/check/place.h"
 #include "report.h"
 
 /* Gives the bytes of a draft that was taken the name in place, durably, and never over another file. Returns true; or
  * false with the reason, and then the draft is as it was and the name is free. */
-bool salvage_to(const struct draftfile *draft, const struct ss_format_probe *probe, const struct place *place,
-                const char *name, struct judgement *why);
+bool salvage_to(const struct ss_draftfile *draft, const struct ss_format_probe *probe, const struct ss_place *place,
+                const char *name, struct ss_judgement *why);
 
 /* Deletes the draft if it is still there, which it is after a copy. Returns 0 or -errno. */
-int salvage_finish(const struct draftfile *draft);
+int salvage_finish(const struct ss_draftfile *draft);
 
 #endif

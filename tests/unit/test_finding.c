@@ -60,6 +60,14 @@ static const struct {
     {"unclassified", SS_UNCLASSIFIED, SS_CLASS_UNKNOWN},
     {"not-local", SS_NOT_LOCAL, SS_CLASS_UNKNOWN},
     {"left-out", SS_LEFT_OUT, SS_CLASS_INTACT},
+    {"complete", SS_COMPLETE, SS_CLASS_INTACT},
+    {"end-unproven", SS_END_UNPROVEN, SS_CLASS_UNKNOWN},
+    {"format-unsupported", SS_FORMAT_UNSUPPORTED, SS_CLASS_UNKNOWN},
+    {"structure-damaged", SS_STRUCTURE_DAMAGED, SS_CLASS_DAMAGED},
+    {"needs-repair", SS_NEEDS_REPAIR, SS_CLASS_DAMAGED},
+    {"differs", SS_DIFFERS, SS_CLASS_DAMAGED},
+    {"not-listed", SS_NOT_LISTED, SS_CLASS_UNKNOWN},
+    {"not-reached", SS_NOT_REACHED, SS_CLASS_TEMPORARY},
 };
 
 static void test_table(void **state)

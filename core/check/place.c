@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "core/util.h"
-#include "report.h"
+#include "quote.h"
 
 /* The mount shows the inode numbers of the directory behind it. */
 static bool same_inode(int seen, int backing)
@@ -34,7 +34,7 @@ static int open_backing(int seen)
         return -ENODATA;
     /* By way of /proc, because seen may be an O_PATH descriptor, which fgetxattr refuses. */
     snprintf(link, sizeof link, "/proc/self/fd/%d", seen);
-    ssize_t len = getxattr(link, PLACE_XATTR, path, sizeof path - 1);
+    ssize_t len = getxattr(link, SS_PLACE_XATTR, path, sizeof path - 1);
     if (len <= 0)
         return len < 0 && errno == EACCES ? -EACCES : -ENODATA;
     path[len] = '\0';
@@ -53,7 +53,7 @@ static int open_backing(int seen)
     return fd;
 }
 
-int place_open(const char *path, struct place *place)
+int ss_place_open(const char *path, struct ss_place *place)
 {
     int seen = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -62,7 +62,7 @@ int place_open(const char *path, struct place *place)
     if (seen < 0)
         return -errno;
     int backing = open_backing(seen);
-    *place = (struct place){
+    *place = (struct ss_place){
         .seen = seen,
         .dir = backing >= 0 ? backing : seen,
         .on_mount = backing != -ENODATA,
@@ -71,29 +71,29 @@ int place_open(const char *path, struct place *place)
     return 0;
 }
 
-const char *place_base(const char *path)
+const char *ss_place_base(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
     return slash ? slash + 1 : path;
 }
 
-int place_of(const char *path, struct place *place, char name[NAME_MAX + 1])
+int ss_place_of(const char *path, struct ss_place *place, char name[NAME_MAX + 1])
 {
-    const char *base = place_base(path);
+    const char *base = ss_place_base(path);
 
     if (!*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
         return -EISDIR;
     if (strlen(base) > NAME_MAX)
         return -ENAMETOOLONG;
-    SS_AUTO_FREE char *dir = place_sibling(path, ".");
-    int r = place_open(dir, place);
+    SS_AUTO_FREE char *dir = ss_place_sibling(path, ".");
+    int r = dir ? ss_place_open(dir, place) : -ENOMEM;
     if (r == 0)
         memcpy(name, base, strlen(base) + 1);
     return r;
 }
 
-void place_close(struct place *place)
+void ss_place_close(struct ss_place *place)
 {
     int saved = errno;
 
@@ -105,7 +105,16 @@ void place_close(struct place *place)
     errno = saved;
 }
 
-char *place_sibling(const char *path, const char *name)
+char *ss_place_sibling(const char *path, const char *name)
 {
-    return report_format("%.*s%s", (int)(place_base(path) - path), path, name);
+    char *sibling;
+
+    return asprintf(&sibling, "%.*s%s", (int)(ss_place_base(path) - path), path, name) < 0 ? NULL : sibling;
+}
+
+char *ss_place_sibling_quoted(const char *path, const char *name)
+{
+    SS_AUTO_FREE char *sibling = ss_place_sibling(path, name);
+
+    return sibling ? ss_quote(sibling) : NULL;
 }

@@ -1,18 +1,18 @@
 /* One image that the user named by its path, opened for reading. */
-#ifndef SAVESEAL_TOOLS_IMAGE_H
-#define SAVESEAL_TOOLS_IMAGE_H
+#ifndef SAVESEAL_CORE_CHECK_IMAGE_H
+#define SAVESEAL_CORE_CHECK_IMAGE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "core/seal.h"
-#include "report.h"
+#include "judgement.h"
 
 /* Opens the image, following symbolic links; on a mount the file behind it. Returns true; or false with the reason,
  * which for a name that is not there tells about its drafts. */
-bool image_open(const char *path, int *fd, uint64_t *size, struct judgement *why);
+bool ss_image_open(const char *path, int *fd, uint64_t *size, struct ss_judgement *why);
 
 /* Reads the seal. Returns true; or false with the reason: SS_UNSEALED, SS_SEAL_INVALID, SS_SEAL_TOO_NEW, ... */
-bool image_seal(int fd, struct ss_seal *seal, struct judgement *why);
+bool ss_image_seal(int fd, struct ss_seal *seal, struct ss_judgement *why);
 
 #endif

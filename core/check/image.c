@@ -9,36 +9,34 @@
 #include "core/util.h"
 #include "draftfile.h"
 #include "place.h"
-#include "text.h"
 
 #define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
-static void judge_kind(mode_t mode, struct judgement *why)
+static void judge_kind(mode_t mode, struct ss_judgement *why)
 {
-    judge(why, SS_NOT_A_FILE, "%s",
-          S_ISDIR(mode)    ? "it is a directory"
-          : S_ISFIFO(mode) ? "it is a fifo"
-          : S_ISSOCK(mode) ? "it is a socket"
-                           : "it is a device");
+    ss_judge(why, SS_NOT_A_FILE, "%s",
+             S_ISDIR(mode)    ? "it is a directory"
+             : S_ISFIFO(mode) ? "it is a fifo"
+             : S_ISSOCK(mode) ? "it is a socket"
+                              : "it is a device");
 }
 
 /* A name that is not there may be one that is being saved for the first time. */
-static void judge_absent(const char *path, struct judgement *why)
+static void judge_absent(const char *path, struct ss_judgement *why)
 {
-    struct draftfile_search found;
+    struct ss_draftfile_search found;
 
-    judge(why, SS_NOT_FOUND, "%s", "");
-    if (draftfile_find(path, &found) < 0)
+    ss_judge(why, SS_NOT_FOUND, "%s", "");
+    if (ss_draftfile_find(path, &found) < 0)
         return;
     if (found.live) {
-        judge(why, found.finding, "%s", "");
+        ss_judge(why, found.finding, "%s", "");
     } else if (found.interrupted == 1) {
-        SS_AUTO_FREE char *sibling = place_sibling(path, found.name);
-        SS_AUTO_FREE char *quoted = text_quote(sibling);
-        judge(why, SS_NOT_FOUND, "its save was interrupted: the draft is %s", quoted);
+        SS_AUTO_FREE char *quoted = ss_place_sibling_quoted(path, found.name);
+        ss_judge(why, SS_NOT_FOUND, "its save was interrupted: the draft is %s", quoted ? quoted : found.name);
     } else if (found.interrupted > 1) {
-        judge(why, SS_NOT_FOUND, "%u saves of it were interrupted: saveseal status lists the drafts",
-              found.interrupted);
+        ss_judge(why, SS_NOT_FOUND, "%u saves of it were interrupted: saveseal status lists the drafts",
+                 found.interrupted);
     }
 }
 
@@ -48,12 +46,12 @@ static void judge_absent(const char *path, struct judgement *why)
  * Returns a descriptor or -errno. */
 static int open_public(const char *path, bool *hidden)
 {
-    PLACE_AUTO_CLOSE struct place place = PLACE_NONE;
+    SS_PLACE_AUTO_CLOSE struct ss_place place = SS_PLACE_NONE;
     char name[NAME_MAX + 1];
     int fd;
 
     SS_AUTO_FREE char *real = realpath(path, NULL);
-    if (real && place_of(real, &place, name) == 0 && place.on_mount && !place.hidden)
+    if (real && ss_place_of(real, &place, name) == 0 && place.on_mount && !place.hidden)
         fd = openat(place.dir, name, OPEN_FLAGS | O_NOFOLLOW);
     else
         fd = open(path, OPEN_FLAGS);
@@ -61,18 +59,18 @@ static int open_public(const char *path, bool *hidden)
     return fd < 0 ? -errno : fd;
 }
 
-static void judge_open(const char *path, int error, bool hidden, struct judgement *why)
+static void judge_open(const char *path, int error, bool hidden, struct ss_judgement *why)
 {
     if (error == -ENOENT)
         judge_absent(path, why);
     else if (error == -EIO && hidden)
-        judge(why, SS_IO_ERROR,
-              "the mount refuses it: the disk, or its header does not agree with its seal; root can tell");
+        ss_judge(why, SS_IO_ERROR,
+                 "the mount refuses it: the disk, or its header does not agree with its seal; root can tell");
     else
-        judge_errno(why, error);
+        ss_judge_errno(why, error);
 }
 
-bool image_open(const char *path, int *fd, uint64_t *size, struct judgement *why)
+bool ss_image_open(const char *path, int *fd, uint64_t *size, struct ss_judgement *why)
 {
     bool hidden = false;
     struct stat st;
@@ -97,7 +95,7 @@ bool image_open(const char *path, int *fd, uint64_t *size, struct judgement *why
     return true;
 }
 
-bool image_seal(int fd, struct ss_seal *seal, struct judgement *why)
+bool ss_image_seal(int fd, struct ss_seal *seal, struct ss_judgement *why)
 {
     int r = ss_seal_read(fd, seal);
 
@@ -106,17 +104,17 @@ bool image_seal(int fd, struct ss_seal *seal, struct judgement *why)
         return true;
     case -ENODATA:
     case -ENOTSUP:
-        judge(why, SS_UNSEALED, "%s", "");
+        ss_judge(why, SS_UNSEALED, "%s", "");
         break;
     case -EBADMSG:
     case -E2BIG:
-        judge(why, SS_SEAL_INVALID, "%s", "");
+        ss_judge(why, SS_SEAL_INVALID, "%s", "");
         break;
     case -EPROTONOSUPPORT:
-        judge(why, SS_SEAL_TOO_NEW, "%s", "");
+        ss_judge(why, SS_SEAL_TOO_NEW, "%s", "");
         break;
     default:
-        judge_errno(why, r);
+        ss_judge_errno(why, r);
     }
     return false;
 }

@@ -8,13 +8,12 @@
 #include "core/scan.h"
 #include "core/util.h"
 #include "core/xattr.h"
-#include "text.h"
 
 #define OPEN_FLAGS (O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
-bool draftfile_named(const char *path)
+bool ss_draftfile_named(const char *path)
 {
-    const char *base = place_base(path);
+    const char *base = ss_place_base(path);
 
     return ss_draft_reserved(base) && strlen(base) == SS_DRAFT_NAME_SIZE - 1 &&
            strspn(base + sizeof SS_DRAFT_PREFIX - 1, "0123456789abcdef") == SS_DRAFT_ID_LEN;
@@ -22,7 +21,7 @@ bool draftfile_named(const char *path)
 
 static int note_draft(void *context, const struct ss_scan_entry *entry)
 {
-    struct draftfile_search *found = context;
+    struct ss_draftfile_search *found = context;
 
     if (!entry->draft || strcmp(entry->name, found->target) != 0)
         return 0;
@@ -36,79 +35,78 @@ static int note_draft(void *context, const struct ss_scan_entry *entry)
     return 0;
 }
 
-int draftfile_find(const char *path, struct draftfile_search *found)
+int ss_draftfile_find(const char *path, struct ss_draftfile_search *found)
 {
-    PLACE_AUTO_CLOSE struct place place = PLACE_NONE;
+    SS_PLACE_AUTO_CLOSE struct ss_place place = SS_PLACE_NONE;
 
-    *found = (struct draftfile_search){0};
-    int r = place_of(path, &place, found->target);
+    *found = (struct ss_draftfile_search){0};
+    int r = ss_place_of(path, &place, found->target);
     if (r == 0)
         r = place.hidden;
     return r < 0 ? r : ss_scan(place.dir, note_draft, found);
 }
 
 /* For somebody who gave the public name where a draft is wanted. */
-static void judge_public_name(const char *path, struct judgement *why)
+static void judge_public_name(const char *path, struct ss_judgement *why)
 {
-    struct draftfile_search found;
+    struct ss_draftfile_search found;
 
-    judge(why, SS_NOT_A_DRAFT, "%s", "");
-    if (draftfile_find(path, &found) < 0)
+    ss_judge(why, SS_NOT_A_DRAFT, "%s", "");
+    if (ss_draftfile_find(path, &found) < 0)
         return;
     if (found.interrupted == 1) {
-        SS_AUTO_FREE char *sibling = place_sibling(path, found.name);
-        SS_AUTO_FREE char *quoted = text_quote(sibling);
-        judge(why, SS_NOT_A_DRAFT, "its interrupted draft is %s", quoted);
+        SS_AUTO_FREE char *quoted = ss_place_sibling_quoted(path, found.name);
+        ss_judge(why, SS_NOT_A_DRAFT, "its interrupted draft is %s", quoted ? quoted : found.name);
     } else if (found.interrupted > 1) {
-        judge(why, SS_NOT_A_DRAFT, "it has %u interrupted drafts: choose one", found.interrupted);
+        ss_judge(why, SS_NOT_A_DRAFT, "it has %u interrupted drafts: choose one", found.interrupted);
     } else if (found.live) {
-        judge(why, SS_NOT_A_DRAFT, "it has no interrupted draft, but one that is being written");
+        ss_judge(why, SS_NOT_A_DRAFT, "it has no interrupted draft, but one that is being written");
     }
 }
 
-bool draftfile_in_place(const struct draftfile *draft)
+bool ss_draftfile_in_place(const struct ss_draftfile *draft)
 {
     return ss_draft_still_named(draft->place.dir, draft->name, draft->fd);
 }
 
-static int open_file(struct draftfile *draft, enum draftfile_use use)
+static int open_file(struct ss_draftfile *draft, enum ss_draftfile_use use)
 {
     if (fstatat(draft->place.dir, draft->name, &draft->st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     if (!S_ISREG(draft->st.st_mode))
         return -EISDIR;
-    draft->written = use == DRAFTFILE_TAKE && ss_draft_is_live_named(draft->place.dir, draft->name);
-    int fd = use == DRAFTFILE_TAKE ? ss_open_writable(draft->place.dir, draft->name)
-                                   : openat(draft->place.dir, draft->name, O_RDONLY | OPEN_FLAGS);
+    draft->written = use == SS_DRAFTFILE_TAKE && ss_draft_is_live_named(draft->place.dir, draft->name);
+    int fd = use == SS_DRAFTFILE_TAKE ? ss_open_writable(draft->place.dir, draft->name)
+                                      : openat(draft->place.dir, draft->name, O_RDONLY | OPEN_FLAGS);
     if (fd < 0)
-        return use == DRAFTFILE_TAKE ? fd : -errno;
+        return use == SS_DRAFTFILE_TAKE ? fd : -errno;
     draft->fd = fd;
     if (fstat(fd, &draft->st) < 0)
         return -errno;
     return S_ISREG(draft->st.st_mode) ? 0 : -EISDIR;
 }
 
-static bool take_lock(struct draftfile *draft, struct judgement *why)
+static bool take_lock(struct ss_draftfile *draft, struct ss_judgement *why)
 {
     int r = draft->written ? -EAGAIN : ss_draft_lock(draft->fd);
 
     if (r == -EAGAIN) {
-        judge(why, SS_DRAFT_IN_PROGRESS, "somebody has it open for writing, or holds its lock");
+        ss_judge(why, SS_DRAFT_IN_PROGRESS, "somebody has it open for writing, or holds its lock");
         return false;
     }
     if (r < 0) {
-        judge_errno(why, r);
+        ss_judge_errno(why, r);
         return false;
     }
     /* It may have been published, discarded or salvaged between the look and the lock. */
-    if (!draftfile_in_place(draft)) {
-        judge(why, SS_NOT_FOUND, "it was published or removed a moment ago");
+    if (!ss_draftfile_in_place(draft)) {
+        ss_judge(why, SS_NOT_FOUND, "it was published or removed a moment ago");
         return false;
     }
     return true;
 }
 
-static bool read_record(struct draftfile *draft, struct judgement *why)
+static bool read_record(struct ss_draftfile *draft, struct ss_judgement *why)
 {
     int r = ss_draft_read(draft->fd, &draft->record);
 
@@ -123,48 +121,49 @@ static bool read_record(struct draftfile *draft, struct judgement *why)
     case -EPROTONOSUPPORT:
         break;
     default:
-        judge_errno(why, r);
+        ss_judge_errno(why, r);
         return false;
     }
     draft->record_error = r;
     return true;
 }
 
-bool draftfile_open(const char *path, enum draftfile_use use, struct draftfile *draft, struct judgement *why)
+bool ss_draftfile_open(const char *path, enum ss_draftfile_use use, struct ss_draftfile *draft,
+                       struct ss_judgement *why)
 {
-    if (!draftfile_named(path)) {
+    if (!ss_draftfile_named(path)) {
         judge_public_name(path, why);
         return false;
     }
-    int r = place_of(path, &draft->place, draft->name);
+    int r = ss_place_of(path, &draft->place, draft->name);
     if (r == 0)
         r = draft->place.hidden;
     if (r == 0)
         r = open_file(draft, use);
     if (r == -EISDIR || r == -ELOOP)
-        judge(why, SS_NOT_A_DRAFT, "it is no regular file");
+        ss_judge(why, SS_NOT_A_DRAFT, "it is no regular file");
     else if (r < 0)
-        judge_errno(why, r);
-    return r == 0 && (use == DRAFTFILE_READ || take_lock(draft, why)) && read_record(draft, why);
+        ss_judge_errno(why, r);
+    return r == 0 && (use == SS_DRAFTFILE_READ || take_lock(draft, why)) && read_record(draft, why);
 }
 
-void draftfile_close(struct draftfile *draft)
+void ss_draftfile_close(struct ss_draftfile *draft)
 {
     ss_cleanup_close(&draft->fd);
     draft->fd = -1;
-    place_close(&draft->place);
+    ss_place_close(&draft->place);
 }
 
-int draftfile_remove(const struct draftfile *draft)
+int ss_draftfile_remove(const struct ss_draftfile *draft)
 {
-    if (!draftfile_in_place(draft))
+    if (!ss_draftfile_in_place(draft))
         return -ESTALE;
     if (unlinkat(draft->place.dir, draft->name, 0) < 0)
         return -errno;
     return ss_draft_sync_dir(draft->place.dir);
 }
 
-const char *draftfile_record_error(int error)
+const char *ss_draftfile_record_error(int error)
 {
     switch (error) {
     case -ENODATA:

@@ -1,0 +1,40 @@
+#include "judgement.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void ss_judge(struct ss_judgement *judgement, enum ss_finding finding, const char *format, ...)
+{
+    va_list args;
+
+    judgement->finding = finding;
+    va_start(args, format);
+    vsnprintf(judgement->detail, sizeof judgement->detail, format, args);
+    va_end(args);
+}
+
+void ss_judge_errno(struct ss_judgement *judgement, int error)
+{
+    switch (error) {
+    case -ENOENT:
+    case -ENOTDIR:
+    case -ENAMETOOLONG:
+        ss_judge(judgement, SS_NOT_FOUND, "%s", error == -ENOENT ? "" : strerror(-error));
+        break;
+    case -EISDIR:
+    case -ELOOP:
+        ss_judge(judgement, SS_NOT_A_FILE, "%s", strerror(-error));
+        break;
+    case -EACCES:
+    case -EPERM:
+        ss_judge(judgement, SS_NO_PERMISSION, "%s", strerror(-error));
+        break;
+    case -EEXIST:
+        ss_judge(judgement, SS_DEST_EXISTS, "%s", "");
+        break;
+    default:
+        ss_judge(judgement, SS_IO_ERROR, "%s", strerror(-error));
+    }
+}

@@ -1,0 +1,45 @@
+#include "inside.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/util.h"
+#include "formats.h"
+
+/* The first that matches has it. */
+static const struct ss_inside_format *const formats[] = {
+    &ss_inside_libvirt,
+    &ss_inside_qemu,
+};
+
+static const struct ss_inside_options defaults;
+
+int ss_inside_check(int fd, uint64_t size, const struct ss_inside_options *options, struct ss_inside *inside)
+{
+    const struct ss_job job = {.fd = fd, .size = size, .options = options ? options : &defaults, .inside = inside};
+    unsigned char head[SS_JOB_HEAD];
+
+    memset(inside, 0, sizeof *inside);
+    inside->kind = "unknown";
+    inside->title = "file of a format that is not known";
+    inside->finding = SS_END_UNPROVEN;
+    ssize_t n = ss_pread_full(fd, head, size < sizeof head ? (size_t)size : sizeof head, 0);
+    if (n < 0)
+        return (int)n;
+    for (size_t i = 0; i < SS_ARRAY_SIZE(formats); i++) {
+        if (formats[i]->matches(head, (size_t)n, size)) {
+            inside->kind = formats[i]->kind;
+            inside->title = formats[i]->title;
+            return formats[i]->check(&job);
+        }
+    }
+    return 0;
+}
+
+int ss_inside_check_directory(int dir, const struct ss_inside_options *options, struct ss_inside *inside)
+{
+    (void)dir;
+    (void)options;
+    (void)inside;
+    return -EINVAL;
+}
