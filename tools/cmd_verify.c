@@ -205,5 +205,5 @@ static enum ss_class run(int argc, char **argv)
     return tally.worst;
 }
 
-const struct command command_verify = {"verify", "[--json] [--quick | --deep | --bitmap NAME[=DISK]] PATH...",
+const struct command command_verify = {"verify", "[OPTION...] PATH...",
                                        "compare images with their seals", help, run};
