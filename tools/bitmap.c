@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "core/qcow2.h"
-#include "core/util.h"
 #include "core/check/image.h"
+#include "core/inside/qcow2.h"
+#include "core/util.h"
 
 #define CHAIN_MAX 200 /* as many as libvirt follows */
 
