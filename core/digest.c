@@ -233,7 +233,9 @@ static int hash_data(const struct source *from, struct ss_hasher *hasher, unsign
     size_t len = (size_t)unit_len(from, unit);
     size_t blocks = (len + BLOCK_SIZE - 1) / BLOCK_SIZE;
 
-    int err = 0;
+    int err = from->how->admit ? from->how->admit(from->how->context, len) : 0;
+    if (err < 0)
+        return err;
     if (!from->ahead)
         err = read_exactly(from->fd, buf, len, unit * UNIT_SIZE);
     else if (!read_cached(from->fd, buf, len, unit * UNIT_SIZE))

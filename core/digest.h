@@ -41,6 +41,11 @@ struct ss_digest_run {
      * never go down. The other threads may have to wait for it. A non-zero return (-errno) ends the run with that
      * value, and there are no more calls. May be NULL. */
     int (*progress)(void *context, uint64_t done, uint64_t size);
+
+    /* Called before each read, with its length of at most SS_DIGEST_UNIT, from any of the threads and from several at a
+     * time. It may wait, so that reading is no faster than somebody wants. A non-zero return (-errno) ends the run with
+     * that value. May be NULL. */
+    int (*admit)(void *context, size_t len);
     void *context;
 };
 
@@ -48,8 +53,9 @@ struct ss_digest_run {
  * FS_IOC_MEASURE_VERITY and `fsverity digest` print for such a file. Above 512 KiB the calling thread has helpers,
  * with all signals blocked. At most 64 MiB of memory whatever the size. Reads with pread; holes are found with
  * SEEK_DATA and not read, which moves the file offset meanwhile (it is put back). run may be NULL. Returns 0, -ENODATA
- * when the file is shorter than size, -ENOMEM, -ENOSYS without libcrypto, -ECANCELED, the read's -errno, or progress's
- * value. Source: Linux Documentation/filesystems/fsverity.rst, "Merkle tree" and "fs-verity descriptor". */
+ * when the file is shorter than size, -ENOMEM, -ENOSYS without libcrypto, -ECANCELED, the read's -errno, or what
+ * progress or admit returned. Source: Linux Documentation/filesystems/fsverity.rst, "Merkle tree" and "fs-verity
+ * descriptor". */
 int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *run, struct ss_sha256 *digest);
 
 /* Digests what of the file is in the page cache into run's memo, which must not be NULL, and nothing more: for a later

@@ -2,13 +2,16 @@
 #ifndef SAVESEAL_CORE_CHECK_CHECK_H
 #define SAVESEAL_CORE_CHECK_CHECK_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "compare.h"
 #include "core/digest.h"
 #include "core/inside/inside.h"
 #include "core/seal.h"
 #include "judgement.h"
+#include "place.h"
 
 enum ss_check_level {
     SS_CHECK_QUICK, /* seal, size and header: as long as the header */
@@ -16,24 +19,44 @@ enum ss_check_level {
     SS_CHECK_DEEP,  /* and all of the inside */
 };
 
+#define SS_CHECK_LONG ((uint64_t)8 << 20) /* bytes: a digest of more is worth several threads */
+
+/* How a file is checked. All zero but the level is the default. */
 struct ss_check_options {
     enum ss_check_level level;
     struct ss_digest_run run; /* steers the digest; its stop, progress and context also the look inside */
+
+    /* Held while a file of more than SS_CHECK_LONG bytes is digested: whoever checks several files at a time gives them
+     * all the same, so that one has all of run.threads. Other files take one thread then. May be NULL. */
+    pthread_mutex_t *turn;
+
+    /* What the file is compared with, instead of its seal. May be NULL. */
+    const struct ss_reference *reference;
+
+    bool digests; /* of a file that nothing is wrong with, tell verity and sha256; not with SS_CHECK_QUICK */
 };
 
 struct ss_check {
     struct ss_judgement why; /* the answer */
     bool draft;              /* it is a draft, and the answer is its state */
-    bool content;            /* SS_INTACT: the whole content was compared with the seal, not the header only */
+    bool content;            /* SS_INTACT: the whole content was compared, not the header only */
     bool has_seal;
     struct ss_seal seal;
     bool looked_inside;
     struct ss_inside inside;
     uint64_t size; /* bytes */
+
+    bool has_digests; /* as they were asked for */
+    struct ss_sha256 verity, sha256;
 };
 
 /* Checks the file that path names; on a mount the file behind it. Never fails: that it can not be read is an answer,
- * too. check is all written. Thread-safe. */
+ * too, and so is SS_NOT_REACHED when it was ended by run's stop, or a callback that returned -ECANCELED. A file that
+ * changes meanwhile is SS_CHANGED_WHILE_READING, whatever else was found. check is all written. Thread-safe. */
 void ss_check_path(const char *path, const struct ss_check_options *options, struct ss_check *check);
+
+/* The same for the file called name in a place, not following a symbolic link; path is what texts call it. */
+void ss_check_at(const struct ss_place *place, const char *name, const char *path,
+                 const struct ss_check_options *options, struct ss_check *check);
 
 #endif

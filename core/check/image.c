@@ -16,6 +16,7 @@ static void judge_kind(mode_t mode, struct ss_judgement *why)
 {
     ss_judge(why, SS_NOT_A_FILE, "%s",
              S_ISDIR(mode)    ? "it is a directory"
+             : S_ISLNK(mode)  ? "it is a symbolic link"
              : S_ISFIFO(mode) ? "it is a fifo"
              : S_ISSOCK(mode) ? "it is a socket"
                               : "it is a device");
@@ -70,18 +71,12 @@ static void judge_open(const char *path, int error, bool hidden, struct ss_judge
         ss_judge_errno(why, error);
 }
 
-bool ss_image_open(const char *path, int *fd, uint64_t *size, struct ss_judgement *why)
+/* Takes an open file over (or -errno) when it is a regular one. */
+static bool take_opened(const char *path, int opened, bool hidden, int *fd, uint64_t *size, struct ss_judgement *why)
 {
-    bool hidden = false;
+    SS_AUTO_CLOSE int file = opened;
     struct stat st;
 
-    /* Looked at before it is opened: the open of a device can do things. */
-    int r = stat(path, &st) < 0 ? -errno : 0;
-    if (r == 0 && !S_ISREG(st.st_mode)) {
-        judge_kind(st.st_mode, why);
-        return false;
-    }
-    SS_AUTO_CLOSE int file = r == 0 ? open_public(path, &hidden) : r;
     if (file < 0 || fstat(file, &st) < 0) {
         judge_open(path, file < 0 ? file : -errno, hidden, why);
         return false;
@@ -93,6 +88,38 @@ bool ss_image_open(const char *path, int *fd, uint64_t *size, struct ss_judgemen
     *size = (uint64_t)st.st_size;
     *fd = ss_steal_fd(&file);
     return true;
+}
+
+bool ss_image_open(const char *path, int *fd, uint64_t *size, struct ss_judgement *why)
+{
+    bool hidden = false;
+    struct stat st;
+
+    /* Looked at before it is opened: the open of a device can do things. */
+    int r = stat(path, &st) < 0 ? -errno : 0;
+    if (r == 0 && !S_ISREG(st.st_mode)) {
+        judge_kind(st.st_mode, why);
+        return false;
+    }
+    int file = r == 0 ? open_public(path, &hidden) : r;
+    return take_opened(path, file, hidden, fd, size, why);
+}
+
+bool ss_image_open_at(const struct ss_place *place, const char *name, const char *path, int *fd, uint64_t *size,
+                      struct ss_judgement *why)
+{
+    struct stat st;
+
+    int file = fstatat(place->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+    if (file == 0 && !S_ISREG(st.st_mode)) {
+        judge_kind(st.st_mode, why);
+        return false;
+    }
+    if (file == 0) {
+        file = openat(place->dir, name, OPEN_FLAGS | O_NOFOLLOW);
+        file = file < 0 ? -errno : file;
+    }
+    return take_opened(path, file, place->hidden != 0, fd, size, why);
 }
 
 bool ss_image_seal(int fd, struct ss_seal *seal, struct ss_judgement *why)

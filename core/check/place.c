@@ -53,12 +53,12 @@ static int open_backing(int seen)
     return fd;
 }
 
-int ss_place_open(const char *path, struct ss_place *place)
+static int open_place(int dir, const char *name, int flags, struct ss_place *place)
 {
-    int seen = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int seen = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
 
     if (seen < 0 && errno == EACCES) /* files in it may be reached by name all the same */
-        seen = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        seen = openat(dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC | flags);
     if (seen < 0)
         return -errno;
     int backing = open_backing(seen);
@@ -69,6 +69,16 @@ int ss_place_open(const char *path, struct ss_place *place)
         .hidden = backing >= 0 || backing == -ENODATA ? 0 : backing,
     };
     return 0;
+}
+
+int ss_place_open(const char *path, struct ss_place *place)
+{
+    return open_place(AT_FDCWD, path, 0, place);
+}
+
+int ss_place_openat(int dir, const char *name, struct ss_place *place)
+{
+    return open_place(dir, name, O_NOFOLLOW, place);
 }
 
 const char *ss_place_base(const char *path)

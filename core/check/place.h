@@ -23,6 +23,10 @@ struct ss_place {
 /* Opens a directory. Returns 0 or -errno. */
 int ss_place_open(const char *path, struct ss_place *place);
 
+/* Opens the directory called name in the directory dir, not following a symbolic link. Returns 0, -ELOOP or -ENOTDIR
+ * when it is none, or -errno. */
+int ss_place_openat(int dir, const char *name, struct ss_place *place);
+
 /* Opens the directory part of a file's path and copies its last part. Returns 0, -EISDIR when the last part can be no
  * file's name ("", ".", ".."), or -errno. */
 int ss_place_of(const char *path, struct ss_place *place, char name[NAME_MAX + 1]);
