@@ -264,3 +264,16 @@ void ss_check_path(const char *path, const struct ss_check_options *options, str
     else if (ss_image_open(path, &fd, &check->size, &check->why))
         check_steady_file(fd, options, check);
 }
+
+void ss_check_fd(int fd, const struct ss_check_options *options, struct ss_check *check)
+{
+    struct stat st;
+
+    memset(check, 0, sizeof *check);
+    if (fstat(fd, &st) < 0)
+        ss_judge_errno(&check->why, -errno);
+    else if (!S_ISREG(st.st_mode))
+        ss_judge(&check->why, SS_NOT_A_FILE, "%s", "");
+    else
+        check_steady_file(fd, options, check);
+}
