@@ -267,13 +267,7 @@ void ss_check_path(const char *path, const struct ss_check_options *options, str
 
 void ss_check_fd(int fd, const struct ss_check_options *options, struct ss_check *check)
 {
-    struct stat st;
-
     memset(check, 0, sizeof *check);
-    if (fstat(fd, &st) < 0)
-        ss_judge_errno(&check->why, -errno);
-    else if (!S_ISREG(st.st_mode))
-        ss_judge(&check->why, SS_NOT_A_FILE, "%s", "");
-    else
+    if (ss_image_is_file(fd, &check->size, &check->why))
         check_steady_file(fd, options, check);
 }

@@ -59,7 +59,8 @@ void ss_check_path(const char *path, const struct ss_check_options *options, str
 void ss_check_at(const struct ss_place *place, const char *name, const char *path,
                  const struct ss_check_options *options, struct ss_check *check);
 
-/* The same for an image that is open for reading (not O_PATH), whatever its name. */
+/* The same for an image that is open for reading (not O_PATH), whatever its name. Its file offset is moved meanwhile
+ * and put back. */
 void ss_check_fd(int fd, const struct ss_check_options *options, struct ss_check *check);
 
 #endif

@@ -22,13 +22,22 @@ static void judge_kind(mode_t mode, struct ss_judgement *why)
                               : "it is a device");
 }
 
+/* Nothing was found out about the file, because this process could not look. */
+static bool lacks_means(int error)
+{
+    return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+}
+
 /* A name that is not there may be one that is being saved for the first time. */
 static void judge_absent(const char *path, struct ss_judgement *why)
 {
     struct ss_draftfile_search found;
 
     ss_judge(why, SS_NOT_FOUND, "%s", "");
-    if (ss_draftfile_find(path, &found) < 0)
+    int r = ss_draftfile_find(path, &found);
+    if (lacks_means(r))
+        ss_judge_errno(why, r); /* it may be there a moment later */
+    if (r < 0)
         return;
     if (found.live) {
         ss_judge(why, found.finding, "%s", "");
@@ -52,7 +61,12 @@ static int open_public(const char *path, bool *hidden)
     int fd;
 
     SS_AUTO_FREE char *real = realpath(path, NULL);
-    if (real && ss_place_of(real, &place, name) == 0 && place.on_mount && !place.hidden)
+    int r = real ? ss_place_of(real, &place, name) : -errno;
+    if (r == 0 && lacks_means(place.hidden))
+        r = place.hidden;
+    if (lacks_means(r)) /* by the path it might be another file */
+        return r;
+    if (r == 0 && place.on_mount && !place.hidden)
         fd = openat(place.dir, name, OPEN_FLAGS | O_NOFOLLOW);
     else
         fd = open(path, OPEN_FLAGS);
@@ -71,14 +85,12 @@ static void judge_open(const char *path, int error, bool hidden, struct ss_judge
         ss_judge_errno(why, error);
 }
 
-/* Takes an open file over (or -errno) when it is a regular one. */
-static bool take_opened(const char *path, int opened, bool hidden, int *fd, uint64_t *size, struct ss_judgement *why)
+bool ss_image_is_file(int fd, uint64_t *size, struct ss_judgement *why)
 {
-    SS_AUTO_CLOSE int file = opened;
     struct stat st;
 
-    if (file < 0 || fstat(file, &st) < 0) {
-        judge_open(path, file < 0 ? file : -errno, hidden, why);
+    if (fstat(fd, &st) < 0) {
+        ss_judge_errno(why, -errno);
         return false;
     }
     if (!S_ISREG(st.st_mode)) {
@@ -86,6 +98,20 @@ static bool take_opened(const char *path, int opened, bool hidden, int *fd, uint
         return false;
     }
     *size = (uint64_t)st.st_size;
+    return true;
+}
+
+/* Takes an open file over (or -errno) when it is a regular one. */
+static bool take_opened(const char *path, int opened, bool hidden, int *fd, uint64_t *size, struct ss_judgement *why)
+{
+    SS_AUTO_CLOSE int file = opened;
+
+    if (file < 0) {
+        judge_open(path, file, hidden, why);
+        return false;
+    }
+    if (!ss_image_is_file(file, size, why))
+        return false;
     *fd = ss_steal_fd(&file);
     return true;
 }

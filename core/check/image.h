@@ -17,6 +17,9 @@ bool ss_image_open(const char *path, int *fd, uint64_t *size, struct ss_judgemen
 bool ss_image_open_at(const struct ss_place *place, const char *name, const char *path, int *fd, uint64_t *size,
                       struct ss_judgement *why);
 
+/* Is what is open a regular file? Returns true with its size, or false with the reason. */
+bool ss_image_is_file(int fd, uint64_t *size, struct ss_judgement *why);
+
 /* Reads the seal. Returns true; or false with the reason: SS_UNSEALED, SS_SEAL_INVALID, SS_SEAL_TOO_NEW, ... */
 bool ss_image_seal(int fd, struct ss_seal *seal, struct ss_judgement *why);
 
