@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bitmap.h"
 #include "checkpoint.h"
 #include "command.h"
+#include "core/check/bitmap.h"
 #include "core/util.h"
 #include "json_line.h"
 #include "report.h"
@@ -32,7 +32,7 @@ static void check(const struct checkpoint_disk *disk, struct ss_judgement *why)
     else if (!disk->path)
         ss_judge(why, SS_NOT_LOCAL, "%s", "");
     else
-        bitmap_check(disk->path, disk->bitmap, disk->name, disk->type ? disk->type : "raw", &size, why);
+        ss_bitmap_check(disk->path, disk->bitmap, disk->name, disk->type ? disk->type : "raw", &size, why);
 }
 
 static void print_object(const struct checkpoint_disk *disk, const struct ss_judgement *why)
