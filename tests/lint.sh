@@ -11,7 +11,7 @@ report() { # TEXT STATUS
         failed=1
     fi
 }
-mapfile -t c_files < <(find core fuse preload tools tests -name '*.[ch]' | sort)
+mapfile -t c_files < <(find core fuse preload tools tests docs -name '*.[ch]' | sort)
 mapfile -t shell_files < <(grep -rlIE --exclude-dir=corpus '^#!/bin/(ba)?sh|^# shellcheck shell=' scripts tests .ci | sort)
 mapfile -t python_files < <(find scripts tests -name '*.py' | sort)
 
@@ -25,6 +25,7 @@ arrows=$({
     grep -nE '#include "(core/)?(check|inside)/' core/*.[ch]
     grep -nE '#include "core/check/' core/inside/*.[ch]
     grep -nE '#include "core/(check|inside)/' fuse/*.[ch] preload/*.[ch]
+    grep -nE '#include ["<]((core/)?library/|saveseal\.h)' core/*.[ch] core/check/*.[ch] core/inside/*.[ch] fuse/*.[ch] preload/*.[ch] tools/*.[ch]
     grep -nE '#include "(tools|preload)/' fuse/*.[ch]
     grep -nE '#include "(fuse|preload)/' tools/*.[ch]
     grep -nE '#include "(fuse|tools)/' preload/*.[ch]
@@ -36,10 +37,15 @@ openssl=$(grep -lE '#include <openssl/' "${c_files[@]}" | grep -v '^core/crypto.
 [ -z "$openssl" ] || echo "$openssl"
 report "only core/crypto.h includes OpenSSL" "$([ -z "$openssl" ]; echo $?)"
 
-exported() { nm -D --defined-only "$build/preload/libsaveseal-preload.so" | awk '{ print $3 }' | sort; }
-differences=$(diff <(tr ' ' '\n' <preload/hooks.txt | sort) <(exported))
+exported() { nm -D --defined-only "$build/$1" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort; }
+differences=$(diff <(tr ' ' '\n' <preload/hooks.txt | sort) <(exported preload/libsaveseal-preload.so))
 [ -z "$differences" ] || echo "$differences"
 report "the preload library exports the hooks of preload/hooks.txt, and nothing else" "$([ -z "$differences" ]; echo $?)"
+
+declared() { grep -v '^#' core/library/saveseal.h | tr '\n' ' ' | grep -oE 'SAVESEAL_API [^;]*\(' | sed -E 's/\(.*//; s/.*[ *]//' | sort; }
+differences=$(diff <(declared) <(exported core/library/libsaveseal.so))
+[ -z "$differences" ] || echo "$differences"
+report "the library exports what saveseal.h declares, and nothing else" "$([ -z "$differences" ]; echo $?)"
 
 loud=$(grep -nE '\b(printf|puts|perror|exit|abort|err|errx)\(' core/*.c core/*/*.c | grep -vE 'snprintf|_exit')
 [ -z "$loud" ] || echo "$loud"
