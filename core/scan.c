@@ -254,7 +254,9 @@ static int scan_name(int dir, const char *name, struct ss_scan_entry *entry)
     }
 }
 
-static int scan_stream(DIR *stream, int dir, int (*found)(void *, const struct ss_scan_entry *), void *context)
+typedef int found_function(void *context, const struct ss_scan_entry *entry);
+
+static int scan_stream(DIR *stream, int dir, bool images, found_function *found, void *context)
 {
     struct ss_scan_entry entry;
     struct dirent *at;
@@ -265,6 +267,8 @@ static int scan_stream(DIR *stream, int dir, int (*found)(void *, const struct s
         if (!at)
             return -errno;
         if (at->d_type != DT_REG && at->d_type != DT_UNKNOWN)
+            continue;
+        if (!images && !draft_id(at->d_name))
             continue;
         int r = scan_name(dir, at->d_name, &entry);
         if (r < 0)
@@ -278,7 +282,7 @@ static int scan_stream(DIR *stream, int dir, int (*found)(void *, const struct s
     }
 }
 
-int ss_scan(int dir, int (*found)(void *context, const struct ss_scan_entry *entry), void *context)
+static int scan(int dir, bool images, found_function *found, void *context)
 {
     int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -289,7 +293,17 @@ int ss_scan(int dir, int (*found)(void *context, const struct ss_scan_entry *ent
         close(fd);
         return r;
     }
-    int r = scan_stream(stream, fd, found, context);
+    int r = scan_stream(stream, fd, images, found, context);
     closedir(stream);
     return r;
+}
+
+int ss_scan(int dir, found_function *found, void *context)
+{
+    return scan(dir, true, found, context);
+}
+
+int ss_scan_drafts(int dir, found_function *found, void *context)
+{
+    return scan(dir, false, found, context);
 }

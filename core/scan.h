@@ -44,6 +44,9 @@ int ss_scan_file(int dir, const char *name, struct ss_scan_entry *entry);
  * the scan with that value. Returns 0 or -errno. */
 int ss_scan(int dir, int (*found)(void *context, const struct ss_scan_entry *entry), void *context);
 
+/* The same for drafts alone: nothing else is opened. */
+int ss_scan_drafts(int dir, int (*found)(void *context, const struct ss_scan_entry *entry), void *context);
+
 const char *ss_state_name(enum ss_state state);
 
 #endif

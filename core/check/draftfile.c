@@ -43,7 +43,7 @@ int ss_draftfile_find(const char *path, struct ss_draftfile_search *found)
     int r = ss_place_of(path, &place, found->target);
     if (r == 0)
         r = place.hidden;
-    return r < 0 ? r : ss_scan(place.dir, note_draft, found);
+    return r < 0 ? r : ss_scan_drafts(place.dir, note_draft, found);
 }
 
 /* For somebody who gave the public name where a draft is wanted. */

@@ -14,6 +14,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "saved.h"
@@ -292,6 +294,69 @@ static void test_closed_streams(void **state)
     close(writer);
 }
 
+/* ---- files that change ---- */
+
+static const char *changes; /* the file that is spoilt as soon as its seal was read */
+static atomic_uint seals_read;
+
+__attribute__((visibility("default"))) ssize_t fgetxattr(int fd, const char *name, void *value, size_t size)
+{
+    static const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1}};
+    ssize_t len = syscall(SYS_fgetxattr, fd, name, value, size);
+
+    atomic_fetch_add(&seals_read, strcmp(name, "user.saveseal.seal") == 0);
+    if (changes && strcmp(name, "user.saveseal.seal") == 0) {
+        spoil(changes, 20);
+        assert_int_equal(utimensat(AT_FDCWD, saved(changes), times, 0), 0);
+        changes = NULL;
+    }
+    return len;
+}
+
+static void check_changing(const char *name, enum saveseal_level level, const char *id)
+{
+    saveseal_options *options = NULL;
+    saveseal_result *result = NULL;
+
+    assert_int_equal(saveseal_options_new(&options), 0);
+    assert_int_equal(saveseal_options_set_level(options, level), 0);
+    changes = name;
+    assert_int_equal(saveseal_check_path(saved(name), options, &result), 0);
+    assert_null(changes);
+    assert_string_equal(saveseal_finding_id(saveseal_result_finding(result)), id);
+    saveseal_result_free(result);
+    saveseal_options_free(options);
+}
+
+/* Whoever writes a new image over an old one, seal and all, makes no damaged one. */
+static void test_changing(void **state)
+{
+    (void)state;
+    for (int level = SAVESEAL_LEVEL_QUICK; level <= SAVESEAL_LEVEL_DEEP; level++) {
+        make_image("image");
+        check_changing("image", (enum saveseal_level)level, "changed-while-reading");
+    }
+    make_file("text", "some text", 9);
+    check_changing("text", SAVESEAL_LEVEL_WHOLE, "changed-while-reading");
+    make_file("part", "LibvirtQemudPart.........", 25);
+    check_changing("part", SAVESEAL_LEVEL_QUICK, "changed-while-reading");
+}
+
+/* For a name that is not there the drafts are looked at, and not all the images beside it. */
+static void test_absent(void **state)
+{
+    saveseal_result *result;
+
+    (void)state;
+    make_image("image");
+    make_image("another");
+    seals_read = 0;
+    assert_int_equal(saveseal_check_path(saved("vm"), NULL, &result), 0);
+    assert_string_equal(saveseal_finding_id(saveseal_result_finding(result)), "not-found");
+    assert_int_equal(seals_read, 0);
+    saveseal_result_free(result);
+}
+
 /* ---- threads ---- */
 
 #define THREADS 4
@@ -409,6 +474,8 @@ int main(void)
         TEST(test_descriptors_are_given_back),
         TEST(test_no_descriptors),
         TEST(test_closed_streams),
+        TEST(test_changing),
+        TEST(test_absent),
         TEST(test_threads),
         TEST(test_cancel_from_outside),
     };
