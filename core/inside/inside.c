@@ -14,6 +14,13 @@ static const struct ss_inside_format *const formats[] = {
 
 static const struct ss_inside_options defaults;
 
+/* The libraries for formats say of data what is true of memory: "damaged", "no such element". The C library tells.
+ * Before a check errno is cleared; returns its result. */
+static int unless_memory_failed(int result, const struct ss_inside *inside)
+{
+    return result == 0 && errno == ENOMEM && inside->finding != SS_COMPLETE ? -ENOMEM : result;
+}
+
 int ss_inside_check(int fd, uint64_t size, const struct ss_inside_options *options, struct ss_inside *inside)
 {
     const struct ss_job job = {.fd = fd, .size = size, .options = options ? options : &defaults, .inside = inside};
@@ -30,7 +37,8 @@ int ss_inside_check(int fd, uint64_t size, const struct ss_inside_options *optio
         if (formats[i]->matches(head, (size_t)n, size)) {
             inside->kind = formats[i]->kind;
             inside->title = formats[i]->title;
-            return formats[i]->check(&job);
+            errno = 0;
+            return unless_memory_failed(formats[i]->check(&job), inside);
         }
     }
     return 0;

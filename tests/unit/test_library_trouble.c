@@ -132,7 +132,6 @@ static bool check_with(long allocations, check_function *check, const char *name
     saveseal_result *result = NULL;
 
     left = allocations;
-    outstanding = 0;
     counting = true;
     int r = check(name, options, &result);
     counting = false;
@@ -146,7 +145,6 @@ static bool check_with(long allocations, check_function *check, const char *name
     counting = true;
     saveseal_result_free(result);
     counting = false;
-    assert_int_equal(outstanding, 0);
     return enough;
 }
 
@@ -162,13 +160,38 @@ static void fail_each(check_function *check, const char *name, const saveseal_op
     saveseal_result_free(result);
     if (id)
         assert_string_equal(found, id);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i++) {
         long allocations = 0;
-        once = i > 0;
+        once = i % 2 > 0;
+        if (i == 2)
+            outstanding = 0;
         while (!check_with(allocations, check, name, options, found))
             assert_true(++allocations < 10000);
         assert_true(allocations > 1);
     }
+    /* In the second round libraries have what they keep, such as a thread's last error, and only replace it. */
+    assert_int_equal(outstanding, 0);
+}
+
+/* What is printed on stderr goes to a file, until it is put back. */
+static int divert_stderr(void)
+{
+    int before = dup(STDERR_FILENO), file = open(saved("stderr"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
+    close(file);
+    return before;
+}
+
+/* How much it was: bytes. */
+static off_t put_stderr_back(int before)
+{
+    struct stat st;
+
+    int r = fstat(STDERR_FILENO, &st);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    return r < 0 ? r : st.st_size;
 }
 
 static void test_no_memory(void **state)
@@ -187,9 +210,11 @@ static void test_no_memory(void **state)
     fail_each(by_path, "text", NULL, "unsealed");
     fail_each(of_bitmap, "disk", NULL, "bitmap-missing");
     make_save("save", 0);
+    make_save("packed", 1);
+    int before = divert_stderr();
     fail_each(by_path, "save", deep, NULL);
-    make_save("save", 1);
-    fail_each(by_path, "save", deep, NULL);
+    fail_each(by_path, "packed", deep, NULL);
+    assert_int_equal(put_stderr_back(before), 0);
     fail_each(by_path, "disk", deep, NULL);
     int writer = make_live_draft();
     fail_each(by_path, "vm", NULL, "draft-in-progress");
