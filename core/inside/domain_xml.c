@@ -1,0 +1,154 @@
+#include "domain_xml.h"
+
+#include <errno.h>
+#include <libxml/xmlreader.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What the reader is told about the first error, which is the one that matters. */
+struct trouble {
+    int line;
+    char message[160];
+};
+
+static void note(void *context, const xmlError *error)
+{
+    struct trouble *trouble = context;
+
+    if (trouble->message[0] || !error || !error->message || error->level < XML_ERR_ERROR)
+        return;
+    trouble->line = error->line;
+    snprintf(trouble->message, sizeof trouble->message, "%.*s", (int)strcspn(error->message, "\n"), error->message);
+}
+
+static bool is(const xmlChar *name, const char *wanted)
+{
+    return name && strcmp((const char *)name, wanted) == 0;
+}
+
+static void copy_attribute(xmlTextReader *reader, const char *name, char *to, size_t size)
+{
+    xmlChar *value = xmlTextReaderGetAttribute(reader, (const xmlChar *)name);
+
+    if (value)
+        snprintf(to, size, "%s", (const char *)value);
+    xmlFree(value);
+}
+
+/* Where the text goes that comes next; size 0: nowhere. */
+struct want {
+    char *to;
+    size_t size;
+    char unit[16];
+};
+
+static void begin_element(xmlTextReader *reader, int depth, bool in_os, struct ss_domain_xml *domain, struct want *want)
+{
+    const xmlChar *name = xmlTextReaderConstLocalName(reader);
+
+    *want = (struct want){0};
+    if (depth == 0)
+        copy_attribute(reader, "type", domain->type, sizeof domain->type);
+    else if (depth == 2 && in_os && is(name, "type"))
+        copy_attribute(reader, "machine", domain->machine, sizeof domain->machine);
+    else if (depth == 1 && is(name, "name"))
+        *want = (struct want){domain->name, sizeof domain->name, ""};
+    else if (depth == 1 && is(name, "uuid"))
+        *want = (struct want){domain->uuid, sizeof domain->uuid, ""};
+    else if (depth == 1 && is(name, "vcpu"))
+        *want = (struct want){domain->vcpus, sizeof domain->vcpus, ""};
+    else if (depth == 1 && is(name, "memory")) {
+        *want = (struct want){domain->memory, sizeof domain->memory, " KiB"};
+        copy_attribute(reader, "unit", want->unit + 1, sizeof want->unit - 1);
+    }
+}
+
+static void take_text(xmlTextReader *reader, struct want *want)
+{
+    const char *text = (const char *)xmlTextReaderConstValue(reader);
+
+    if (want->size > 0 && text)
+        snprintf(want->to, want->size, "%s%s", text, want->unit);
+    *want = (struct want){0};
+}
+
+/* One node of the document. */
+static void take_node(xmlTextReader *reader, struct ss_domain_xml *domain, bool *in_os, struct want *want)
+{
+    int depth = xmlTextReaderDepth(reader);
+
+    switch (xmlTextReaderNodeType(reader)) {
+    case XML_READER_TYPE_ELEMENT:
+        if (depth == 1)
+            *in_os = is(xmlTextReaderConstLocalName(reader), "os");
+        begin_element(reader, depth, *in_os, domain, want);
+        break;
+    case XML_READER_TYPE_TEXT:
+    case XML_READER_TYPE_CDATA:
+        take_text(reader, want);
+        break;
+    default:
+        *want = (struct want){0};
+    }
+}
+
+/* Reads to the end. Returns 0 or -EBADMSG. root: of the first element. */
+static int read_all(xmlTextReader *reader, const char *root, struct ss_domain_xml *domain, char *why, size_t why_size)
+{
+    struct want want = {0};
+    bool in_os = false, began = false;
+    int r;
+
+    while ((r = xmlTextReaderRead(reader)) == 1) {
+        if (!began && xmlTextReaderNodeType(reader) == XML_READER_TYPE_ELEMENT) {
+            const xmlChar *name = xmlTextReaderConstLocalName(reader);
+            began = true;
+            if (!is(name, root)) {
+                snprintf(why, why_size, "it is XML of <%.64s>, not of <%s>", (const char *)name, root);
+                return -EBADMSG;
+            }
+        }
+        if (domain)
+            take_node(reader, domain, &in_os, &want);
+    }
+    return r == 0 && began ? 0 : -EBADMSG;
+}
+
+static int parse(const char *text, size_t len, const char *root, struct ss_domain_xml *domain, char *why,
+                 size_t why_size)
+{
+    struct trouble trouble = {0};
+
+    why[0] = '\0';
+    if (len == 0 || len > SS_DOMAIN_XML_MAX) {
+        snprintf(why, why_size, len == 0 ? "it is empty" : "it is too large");
+        return -EBADMSG;
+    }
+    xmlTextReader *reader = xmlReaderForMemory(text, (int)len, NULL, NULL, XML_PARSE_NONET);
+    if (!reader)
+        return -ENOMEM;
+    xmlTextReaderSetStructuredErrorHandler(reader, (xmlStructuredErrorFunc)(void *)note, &trouble);
+    int r = read_all(reader, root, domain, why, why_size);
+    if (r < 0 && !why[0])
+        snprintf(why, why_size, "line %d: %s", trouble.line, trouble.message[0] ? trouble.message : "it is no XML");
+    xmlFreeTextReader(reader);
+    return r;
+}
+
+int ss_domain_xml_parse(const char *text, size_t len, struct ss_domain_xml *domain, char *why, size_t why_size)
+{
+    memset(domain, 0, sizeof *domain);
+    int r = parse(text, len, "domain", domain, why, why_size);
+    if (r < 0)
+        return r;
+    if (domain->type[0] && domain->name[0])
+        return 0;
+    snprintf(why, why_size, "the domain has no %s", domain->type[0] ? "name" : "type");
+    return -EBADMSG;
+}
+
+int ss_domain_xml_parse_cookie(const char *text, size_t len, char *why, size_t why_size)
+{
+    return parse(text, len, "cookie", NULL, why, why_size);
+}
