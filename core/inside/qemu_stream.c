@@ -129,7 +129,7 @@ static int find_end(const struct ss_job *job, uint64_t start, size_t most, struc
     if (r < 0 && r != -ENODATA)
         return r;
     if (r == 0)
-        ss_vmdesc_find(bytes, len, &stream->vmdesc);
+        ss_vmdesc_find(bytes, len, stream->walk.configured, &stream->vmdesc);
     *end_at = from + stream->vmdesc.at;
     stream->whole_tail = most == TAIL_LONG || len == stream_len;
     return 0;
@@ -261,7 +261,7 @@ static int judge_tail(const struct ss_job *job, struct stream *stream, const str
 {
     const char *missing = NULL;
 
-    ss_vmdesc_find(tail->bytes, tail->len, &stream->vmdesc);
+    ss_vmdesc_find(tail->bytes, tail->len, stream->walk.configured, &stream->vmdesc);
     stream->whole_tail = true;
     tell_facts(job, stream);
     say_end(job, stream);

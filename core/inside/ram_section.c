@@ -94,6 +94,24 @@ static enum ss_walk take_list(struct ss_ram *ram, struct ss_flow *flow)
     return SS_WALK_GOOD;
 }
 
+/* The marks behind the list. */
+static enum ss_walk take_list_end(struct ss_ram *ram, struct ss_flow *flow)
+{
+    for (;;) {
+        const unsigned char *bytes = ss_flow_take(flow, 8);
+        if (!bytes)
+            return ends_early(ram, flow);
+        uint64_t mark = ss_be64(bytes);
+        if (mark == FLAG_END)
+            return SS_WALK_GOOD;
+        /* With one block this could be one more field of it. */
+        if (mark == 0 && (ram->mapped || ram->count > 1))
+            return ss_ram_damage(ram, flow, "the list of the blocks of memory has no end");
+        if (mark != FLAG_FLUSH)
+            return SS_WALK_LOST;
+    }
+}
+
 int ss_ram_setup(struct ss_ram *ram, struct ss_flow *flow)
 {
     const unsigned char *bytes = ss_flow_take(flow, 8);
@@ -108,15 +126,7 @@ int ss_ram_setup(struct ss_ram *ram, struct ss_flow *flow)
     if (!ram->blocks)
         return -ENOMEM;
     enum ss_walk walk = take_list(ram, flow);
-    while (walk == SS_WALK_GOOD) {
-        bytes = ss_flow_take(flow, 8);
-        if (!bytes)
-            return ends_early(ram, flow);
-        if (ss_be64(bytes) == FLAG_END)
-            break;
-        walk = ss_be64(bytes) == FLAG_FLUSH ? SS_WALK_GOOD : SS_WALK_LOST;
-    }
-    return walk;
+    return walk == SS_WALK_GOOD ? (int)take_list_end(ram, flow) : (int)walk;
 }
 
 static const struct ss_ram_block *find_block(const struct ss_ram *ram, const unsigned char *name, unsigned char len)

@@ -62,8 +62,13 @@ static bool parse(const unsigned char *text, size_t len, struct ss_vmdesc *vmdes
 /* Do the bytes at at look like the end before a description that is within len? */
 static bool looks_right(const unsigned char *bytes, size_t len, size_t at)
 {
-    return bytes[at] == 0 && bytes[at + 1] == SECTION_DESCRIPTION && bytes[at - FOOTER_LEN] == SECTION_FOOTER &&
-           bytes[at + HEAD_LEN] == '{' && ss_be32(bytes + at + 2) <= len - at - HEAD_LEN;
+    return bytes[at] == 0 && bytes[at + 1] == SECTION_DESCRIPTION && bytes[at + HEAD_LEN] == '{' &&
+           ss_be32(bytes + at + 2) <= len - at - HEAD_LEN;
+}
+
+static bool has_footer(const unsigned char *bytes, size_t at)
+{
+    return bytes[at - FOOTER_LEN] == SECTION_FOOTER;
 }
 
 static bool try_at(const unsigned char *bytes, size_t len, size_t at, struct ss_vmdesc *vmdesc)
@@ -71,7 +76,9 @@ static bool try_at(const unsigned char *bytes, size_t len, size_t at, struct ss_
     size_t length = ss_be32(bytes + at + 2);
     bool exact = at + HEAD_LEN + length == len;
 
-    if (length == 0 || (!parse(bytes + at + HEAD_LEN, length, vmdesc) && !exact))
+    if (length == 0)
+        return false;
+    if (!parse(bytes + at + HEAD_LEN, length, vmdesc) && !(exact && has_footer(bytes, at)))
         return false;
     vmdesc->end = exact ? SS_VMDESC_EXACT : SS_VMDESC_FOLLOWED;
     vmdesc->at = at;
@@ -79,24 +86,26 @@ static bool try_at(const unsigned char *bytes, size_t len, size_t at, struct ss_
     return true;
 }
 
-void ss_vmdesc_find(const unsigned char *bytes, size_t len, struct ss_vmdesc *vmdesc)
+void ss_vmdesc_find(const unsigned char *bytes, size_t len, bool footers, struct ss_vmdesc *vmdesc)
 {
     int tries = 0;
 
     memset(vmdesc, 0, sizeof *vmdesc);
-    if (len > FOOTER_LEN && bytes[len - 1] == 0 && bytes[len - 1 - FOOTER_LEN] == SECTION_FOOTER)
+    if (footers && len > FOOTER_LEN && bytes[len - 1] == 0 && bytes[len - 1 - FOOTER_LEN] == SECTION_FOOTER)
         vmdesc->end = SS_VMDESC_BARE;
     if (len < FOOTER_LEN + HEAD_LEN + 1)
         return;
     /* The one that ends with the bytes, if there is such; the last one that does not, otherwise. */
     for (size_t at = len - HEAD_LEN; at-- > FOOTER_LEN;) {
-        if (!looks_right(bytes, len, at) || at + HEAD_LEN + ss_be32(bytes + at + 2) != len)
+        if (!looks_right(bytes, len, at) || (footers && !has_footer(bytes, at)) ||
+            at + HEAD_LEN + ss_be32(bytes + at + 2) != len)
             continue;
-        if (try_at(bytes, len, at, vmdesc))
+        if (tries++ < TRIES_MAX && try_at(bytes, len, at, vmdesc))
             return;
+        vmdesc->damage[0] = '\0';
     }
     for (size_t at = len - HEAD_LEN; at-- > FOOTER_LEN && tries < TRIES_MAX;) {
-        if (!looks_right(bytes, len, at))
+        if (!looks_right(bytes, len, at) || !has_footer(bytes, at))
             continue;
         tries++;
         vmdesc->damage[0] = '\0';

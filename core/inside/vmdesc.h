@@ -4,6 +4,7 @@
 #define SAVESEAL_CORE_INSIDE_VMDESC_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,8 +24,9 @@ struct ss_vmdesc {
     char damage[160];   /* EXACT: what is wrong with the JSON, else "" */
 };
 
-/* Looks for the end in the last len bytes of a stream. vmdesc is all written; ss_vmdesc_free it. Memory is bounded. */
-void ss_vmdesc_find(const unsigned char *bytes, size_t len, struct ss_vmdesc *vmdesc);
+/* Looks for the end in the last len bytes of a stream; footers: sections have such. vmdesc is all written;
+ * ss_vmdesc_free it. Memory is bounded. */
+void ss_vmdesc_find(const unsigned char *bytes, size_t len, bool footers, struct ss_vmdesc *vmdesc);
 void ss_vmdesc_free(struct ss_vmdesc *vmdesc);
 
 /* Each device has a section of its own, in this order: looks for their heads in the bytes between the machine's memory
