@@ -1,6 +1,7 @@
 #include "check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include "core/scan.h"
 #include "core/util.h"
+#include "directory.h"
 #include "draftfile.h"
 #include "image.h"
 #include "place.h"
@@ -108,8 +110,7 @@ static int look_inside(int fd, const struct ss_check_options *options, struct ss
     return 0;
 }
 
-/* What the inside says of a file that has no seal to go by. */
-static void judge_unsealed(const struct ss_check_options *options, struct ss_check *check)
+void ss_judge_inside(const struct ss_check_options *options, struct ss_check *check)
 {
     const struct ss_inside *inside = &check->inside;
     enum ss_class class = ss_finding_text(inside->finding)->class;
@@ -136,7 +137,7 @@ static int check_unsealed(int fd, const struct ss_check_options *options, struct
     }
     r = look_inside(fd, options, check);
     if (r == 0)
-        judge_unsealed(options, check);
+        ss_judge_inside(options, check);
     return r;
 }
 
@@ -253,6 +254,19 @@ static void check_draft_path(const char *path, struct ss_check *check)
         check_draft(&place, name, check);
 }
 
+/* Returns false when path is no directory that is an image. */
+static bool check_directory(const char *path, const struct ss_check_options *options, struct ss_check *check)
+{
+    SS_AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+
+    if (dir < 0 || !ss_inside_is_directory_image(dir))
+        return false;
+    int r = ss_directory_check(dir, options, check);
+    if (r < 0)
+        ss_judge_errno(&check->why, r);
+    return true;
+}
+
 void ss_check_path(const char *path, const struct ss_check_options *options, struct ss_check *check)
 {
     SS_AUTO_CLOSE int fd = -1;
@@ -261,6 +275,8 @@ void ss_check_path(const char *path, const struct ss_check_options *options, str
     check->draft = ss_draftfile_named(path);
     if (check->draft)
         check_draft_path(path, check);
+    else if (check_directory(path, options, check))
+        return;
     else if (ss_image_open(path, &fd, &check->size, &check->why))
         check_steady_file(fd, options, check);
 }

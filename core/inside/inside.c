@@ -8,8 +8,12 @@
 
 /* The first that matches has it. */
 static const struct ss_inside_format *const formats[] = {
-    &ss_inside_libvirt,
-    &ss_inside_qemu,
+    &ss_inside_libvirt,   &ss_inside_qemu, &ss_inside_elf_dump,    &ss_inside_kdump_flat,
+    &ss_inside_kdump_raw, &ss_inside_zip,  &ss_inside_safetensors, /* it has no magic */
+};
+
+static const struct ss_inside_directory_format *const directory_formats[] = {
+    &ss_inside_criu,
 };
 
 static const struct ss_inside_options defaults;
@@ -44,10 +48,31 @@ int ss_inside_check(int fd, uint64_t size, const struct ss_inside_options *optio
     return 0;
 }
 
+static const struct ss_inside_directory_format *directory_format(int dir)
+{
+    for (size_t i = 0; i < SS_ARRAY_SIZE(directory_formats); i++) {
+        if (directory_formats[i]->matches(dir))
+            return directory_formats[i];
+    }
+    return NULL;
+}
+
+bool ss_inside_is_directory_image(int dir)
+{
+    return directory_format(dir) != NULL;
+}
+
 int ss_inside_check_directory(int dir, const struct ss_inside_options *options, struct ss_inside *inside)
 {
-    (void)dir;
-    (void)options;
-    (void)inside;
-    return -EINVAL;
+    const struct ss_job job = {.fd = dir, .options = options ? options : &defaults, .inside = inside};
+
+    const struct ss_inside_directory_format *format = directory_format(dir);
+    if (!format)
+        return -EINVAL;
+    memset(inside, 0, sizeof *inside);
+    inside->kind = format->kind;
+    inside->title = format->title;
+    inside->finding = SS_END_UNPROVEN;
+    errno = 0;
+    return unless_memory_failed(format->check(&job), inside);
 }

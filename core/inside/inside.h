@@ -55,7 +55,10 @@ struct ss_inside {
  * looks damaged: whoever cares compares the file's times before and after. */
 int ss_inside_check(int fd, uint64_t size, const struct ss_inside_options *options, struct ss_inside *inside);
 
-/* The same for an image that is a directory (open for reading). -EINVAL when it is none that is known. */
+/* Is the directory (open for reading) an image of a format that is known? It looks at a file or two. */
+bool ss_inside_is_directory_image(int dir);
+
+/* As ss_inside_check() for an image that is a directory (open for reading). -EINVAL when it is none that is known. */
 int ss_inside_check_directory(int dir, const struct ss_inside_options *options, struct ss_inside *inside);
 
 #endif

@@ -25,6 +25,14 @@ struct ss_inside_format {
 
 #define SS_JOB_HEAD 4096
 
+/* One format of images that are directories: fd is one, open for reading, and size is 0. matches() looks at a file or
+ * two. */
+struct ss_inside_directory_format {
+    const char *kind, *title;
+    bool (*matches)(int dir);
+    int (*check)(const struct ss_job *job);
+};
+
 /* Does the file have len bytes at off? */
 static inline bool ss_job_holds(const struct ss_job *job, uint64_t off, uint64_t len)
 {
