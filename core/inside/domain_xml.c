@@ -22,6 +22,12 @@ static void note(void *context, const xmlError *error)
     snprintf(trouble->message, sizeof trouble->message, "%.*s", (int)strcspn(error->message, "\n"), error->message);
 }
 
+static void stay_silent(void *context, const char *message, ...)
+{
+    (void)context;
+    (void)message;
+}
+
 static bool is(const xmlChar *name, const char *wanted)
 {
     return name && strcmp((const char *)name, wanted) == 0;
@@ -115,6 +121,21 @@ static int read_all(xmlTextReader *reader, const char *root, struct ss_domain_xm
     return r == 0 && began ? 0 : -EBADMSG;
 }
 
+static int read_text(const char *text, size_t len, const char *root, struct ss_domain_xml *domain,
+                     struct trouble *trouble, char *why, size_t why_size)
+{
+    xmlTextReader *reader = xmlReaderForMemory(text, (int)len, NULL, NULL, XML_PARSE_NONET);
+
+    if (!reader)
+        return -ENOMEM;
+    xmlTextReaderSetStructuredErrorHandler(reader, (xmlStructuredErrorFunc)(void *)note, trouble);
+    int r = read_all(reader, root, domain, why, why_size);
+    if (r < 0 && !why[0])
+        snprintf(why, why_size, "line %d: %s", trouble->line, trouble->message[0] ? trouble->message : "it is no XML");
+    xmlFreeTextReader(reader);
+    return r;
+}
+
 static int parse(const char *text, size_t len, const char *root, struct ss_domain_xml *domain, char *why,
                  size_t why_size)
 {
@@ -125,14 +146,16 @@ static int parse(const char *text, size_t len, const char *root, struct ss_domai
         snprintf(why, why_size, len == 0 ? "it is empty" : "it is too large");
         return -EBADMSG;
     }
-    xmlTextReader *reader = xmlReaderForMemory(text, (int)len, NULL, NULL, XML_PARSE_NONET);
-    if (!reader)
-        return -ENOMEM;
-    xmlTextReaderSetStructuredErrorHandler(reader, (xmlStructuredErrorFunc)(void *)note, &trouble);
-    int r = read_all(reader, root, domain, why, why_size);
-    if (r < 0 && !why[0])
-        snprintf(why, why_size, "line %d: %s", trouble.line, trouble.message[0] ? trouble.message : "it is no XML");
-    xmlFreeTextReader(reader);
+    /* What has no reader at hand when memory runs out goes to the thread's handlers, which are its caller's: by default
+     * they print. */
+    xmlStructuredErrorFunc handler = xmlStructuredError;
+    xmlGenericErrorFunc plain = xmlGenericError;
+    void *context = xmlStructuredErrorContext, *plain_context = xmlGenericErrorContext;
+    xmlSetGenericErrorFunc(NULL, stay_silent);
+    xmlSetStructuredErrorFunc(&trouble, (xmlStructuredErrorFunc)(void *)note);
+    int r = read_text(text, len, root, domain, &trouble, why, why_size);
+    xmlSetStructuredErrorFunc(context, handler);
+    xmlSetGenericErrorFunc(plain_context, plain);
     return r;
 }
 
