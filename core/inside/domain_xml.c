@@ -1,7 +1,9 @@
 #include "domain_xml.h"
 
 #include <errno.h>
+#include <libxml/parser.h>
 #include <libxml/xmlreader.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -139,8 +141,11 @@ static int read_text(const char *text, size_t len, const char *root, struct ss_d
 static int parse(const char *text, size_t len, const char *root, struct ss_domain_xml *domain, char *why,
                  size_t why_size)
 {
+    static pthread_once_t initialised = PTHREAD_ONCE_INIT;
     struct trouble trouble = {0};
 
+    /* The first use of libxml2 must not be two threads'. */
+    pthread_once(&initialised, xmlInitParser);
     why[0] = '\0';
     if (len == 0 || len > SS_DOMAIN_XML_MAX) {
         snprintf(why, why_size, len == 0 ? "it is empty" : "it is too large");
