@@ -94,12 +94,21 @@ void saveseal_options_cancel(saveseal_options *options)
 struct run {
     const saveseal_options *options;
     _Atomic bool refused;
+    uint64_t reported; /* bytes, of this stage; there is one call at a time */
 };
+
+#define PROGRESS_STEP (UINT64_C(64) << 20)
 
 static int report(void *context, uint64_t done, uint64_t size)
 {
     struct run *run = context;
 
+    /* A look inside tells more often than anybody wants to hear. */
+    if (done < run->reported)
+        run->reported = 0; /* the next stage */
+    if (done - run->reported < PROGRESS_STEP)
+        return 0;
+    run->reported = done;
     if (run->options->progress(run->options->context, done, size) == 0)
         return 0;
     atomic_store(&run->refused, true);

@@ -405,6 +405,33 @@ static void test_progress(void **state)
     saveseal_options_free(options);
 }
 
+static int count_calls(void *context, uint64_t done, uint64_t size)
+{
+    (void)done;
+    (void)size;
+    ++*(unsigned *)context;
+    return 0;
+}
+
+/* Nobody wants to hear how far a short check is, whatever its format. */
+static void test_no_progress(void **state)
+{
+    saveseal_options *options = options_of(SAVESEAL_LEVEL_DEEP);
+    saveseal_result *result;
+    unsigned calls = 0;
+
+    (void)state;
+    make_save("save", 0);
+    make_save("packed", 1);
+    assert_int_equal(saveseal_options_set_progress(options, count_calls, &calls), 0);
+    checked("save", options, &result);
+    saveseal_result_free(result);
+    checked("packed", options, &result);
+    saveseal_result_free(result);
+    assert_int_equal(calls, 0);
+    saveseal_options_free(options);
+}
+
 static void test_cancel(void **state)
 {
     saveseal_options *options = options_of(SAVESEAL_LEVEL_WHOLE);
@@ -480,15 +507,16 @@ static void test_of_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_version),         TEST(test_findings),
-        TEST(test_classes),         TEST(test_classify),
-        TEST(test_sealed),          TEST(test_levels),
-        TEST(test_damaged),         TEST(test_seals_without),
-        TEST(test_unknown),         TEST(test_requests),
-        TEST(test_drafts),          TEST(test_bitmaps),
-        TEST(test_descriptors),     TEST(test_draft_descriptors),
-        TEST(test_progress),        TEST(test_cancel),
-        TEST(test_wrong_arguments), TEST(test_of_nothing),
+        TEST(test_version),     TEST(test_findings),
+        TEST(test_classes),     TEST(test_classify),
+        TEST(test_sealed),      TEST(test_levels),
+        TEST(test_damaged),     TEST(test_seals_without),
+        TEST(test_unknown),     TEST(test_requests),
+        TEST(test_drafts),      TEST(test_bitmaps),
+        TEST(test_descriptors), TEST(test_draft_descriptors),
+        TEST(test_progress),    TEST(test_no_progress),
+        TEST(test_cancel),      TEST(test_wrong_arguments),
+        TEST(test_of_nothing),
     };
 
     return cmocka_run_group_tests(tests, make_saved_dir, remove_saved_dir);
