@@ -225,6 +225,15 @@ static void supersede(struct ss_fs *fs, uint32_t replaced, uint32_t by)
         atomic_store(&ss_save_at(fs, replaced)->superseded, by == SS_NONE ? 0 : ss_save_at(fs, by)->serial);
 }
 
+/* The same where it is an image that is renamed: told by its inode, for a worker may die after the rename. */
+static void supersede_by_image(struct ss_fs *fs, uint32_t replaced, int dir, const char *name)
+{
+    struct stat st;
+
+    if (replaced != SS_NONE && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        atomic_store(&ss_save_at(fs, replaced)->superseded_by_image, st.st_ino);
+}
+
 /* What the names show now was renamed: the kernel goes on with the nodes that it has of it. */
 static void rename_nodes(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
                          const char *newname, unsigned flags)
@@ -272,7 +281,10 @@ static int do_rename(struct ss_fs *fs, fuse_ino_t parent, const char *name, fuse
         supersede(fs, replaced, SS_NONE);
     if (r == 1) {
         ss_slot_note_begun(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+        supersede_by_image(fs, replaced, dir, name);
         r = renameat2(dir, name, newdir, newname, flags) < 0 ? -errno : 0;
+        if (r < 0 && replaced != SS_NONE)
+            atomic_store(&ss_save_at(fs, replaced)->superseded_by_image, 0);
         if (r == 0)
             rename_nodes(fs, parent, name, newparent, newname, flags);
         if (r == 0 && index != SS_NONE)

@@ -1,8 +1,10 @@
 #include "save.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/digest_memo.h"
@@ -20,9 +22,22 @@ bool ss_save_is(struct ss_fs *fs, uint32_t index, uint64_t serial)
     return save->in_use && save->serial == serial;
 }
 
-enum ss_superseding ss_save_superseding(struct ss_fs *fs, const struct ss_save *save)
+static bool image_has_its_place(struct ss_fs *fs, struct ss_save *save, uint64_t image)
+{
+    char target[NAME_MAX + 1];
+    struct stat st;
+
+    int dir = ss_save_place(fs, save, target);
+    return fstatat(dir, target, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == image;
+}
+
+enum ss_superseding ss_save_superseding(struct ss_fs *fs, struct ss_save *save)
 {
     enum ss_superseding found = save->superseded ? SS_SUPERSEDING_GONE : SS_SUPERSEDING_NOT;
+    uint64_t image = atomic_load(&save->superseded_by_image);
+
+    if (image != 0 && image_has_its_place(fs, save, image))
+        return SS_SUPERSEDING_HERE;
 
     pthread_mutex_lock(&fs->tables);
     for (uint32_t i = 0; save->superseded && i < *fs->saves.used; i++) {

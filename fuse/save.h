@@ -133,12 +133,13 @@ struct ss_save {
     pid_t writer[SS_SAVE_WRITERS_MAX]; /* processes that wrote */
     uint32_t writer_count;             /* SS_SAVE_WRITERS_MAX + 1: more than fit */
     struct ss_parties parties;
-    _Atomic uint64_t superseded;   /* serial of another one of the family's that is being renamed over it; 0: none */
-    _Atomic enum ss_settle settle; /* changes while busy is claimed; written after the next three */
-    uint64_t settle_since;         /* CLOCK_MONOTONIC nanoseconds */
-    uint64_t settle_until;         /* then whoever lives and rests is believed; UINT64_MAX: never */
-    uint64_t settle_first;         /* since when it settled for the first time; 0: never */
-    uint32_t settle_waits;         /* requests that wait for the outcome */
+    _Atomic uint64_t superseded; /* serial of another one of the family's that is being renamed over it; 0: none */
+    _Atomic uint64_t superseded_by_image; /* inode number of an image that is; 0: none */
+    _Atomic enum ss_settle settle;        /* changes while busy is claimed; written after the next three */
+    uint64_t settle_since;                /* CLOCK_MONOTONIC nanoseconds */
+    uint64_t settle_until;                /* then whoever lives and rests is believed; UINT64_MAX: never */
+    uint64_t settle_first;                /* since when it settled for the first time; 0: never */
+    uint32_t settle_waits;                /* requests that wait for the outcome */
     struct ss_prepared prepared;
     enum ss_finding refused_as;    /* and what that is, should it be the last word */
     int refused;                   /* positive errno of the last preparation, when it failed: close() has returned it */
@@ -160,7 +161,7 @@ enum ss_superseding {
     SS_SUPERSEDING_HERE, /* it has this one's place */
     SS_SUPERSEDING_GONE, /* its end is known, but not its name */
 };
-enum ss_superseding ss_save_superseding(struct ss_fs *fs, const struct ss_save *save);
+enum ss_superseding ss_save_superseding(struct ss_fs *fs, struct ss_save *save);
 
 /* Begins a save of name in directory node dir for the process of tid (or gives the one that another of its threads has
  * just announced), linked under its name, with one reference for the caller. base is the image to edit, open for

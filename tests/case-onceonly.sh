@@ -20,6 +20,9 @@ disturb() { # [OPERATION...]
 start_daemon
 disturb "$@"
 if [ $# -eq 0 ]; then
+    # What settles is decided before the request that was in hand comes again.
+    start_daemon -o settle=200
+    PAUSE=250 disturb "RENAME over settling" "RENAME settling over settling" "RENAME settling" "UNLINK settling"
     start_daemon -o commit=close
     disturb "RELEASE new" "RELEASE over" "RELEASE edit" "RELEASE complete" "RELEASE by exit" "a save"
 fi

@@ -288,7 +288,7 @@ class Suite:
             self.compare(title + " undisturbed", [], [], again, wanted)
         before, stride = self.failures, max(1, 100 // self.percent)
         point, tried, doubles, between = 1 + self.count % stride, 0, 0, 0
-        while self.trial(title, operation, [str(point)], wanted):
+        while self.trial(title, operation, [f"{point}@{os.environ.get('PAUSE', 0)}"], wanted):
             tried += 1
             point += stride
         for _ in range(max(1, tried // 4)):

@@ -8,7 +8,7 @@ import struct
 
 from onceonly_parts import (DATA, NEW, RW, TRUNC, back, call, damaged, directory, does, draft, draft_and_directory,
                             draft_and_image, draft_over_image, failed_draft, full_directory, image, images, look,
-                            make, on_draft, opens, outcome, rename2, settling, settling_both, two_drafts, with_xattr)
+                            image_and_settling, make, on_draft, opens, outcome, rename2, settling, settling_both, two_drafts, with_xattr)
 
 
 def listing():
@@ -262,6 +262,7 @@ OPERATIONS = {
     "RENAME over": does(images, os.rename, "a", "b"),
     "RENAME settling": does(settling, os.rename, "a", "b"),
     "RENAME settling over settling": does(settling_both, os.rename, "a", "b"),
+    "RENAME over settling": does(image_and_settling, os.rename, "a", "b"),
     "RENAME settling exchange": does(settling_both, rename2, "a", "b", 2),
     "LINK settling": does(settling, os.link, "a", "b"),
     "RENAME missing": does(None, os.rename, "a", "b"),

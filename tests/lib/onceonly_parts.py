@@ -151,6 +151,11 @@ def settling():
     save("a")
 
 
+def image_and_settling():
+    make("a")
+    save("b", b"the other one")
+
+
 def settling_both():
     save("a")
     save("b", b"the other one")

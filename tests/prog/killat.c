@@ -22,8 +22,9 @@
 #define QUIET 4     /* ms without an event after which a worker that only waits is idle */
 #define PATIENCE 60 /* seconds after which it gives up */
 
-static const char usage[] = "usage: killat KEEPER N[+STEPS]...\n"
-                            "N: the Nth point, 0 never; STEPS: so many instructions of that thread later\n";
+static const char usage[] = "usage: killat KEEPER N[+STEPS][@MS]...\n"
+                            "N: the Nth point, 0 never; STEPS: so many instructions of that thread later;\n"
+                            "MS: the next worker begins so many milliseconds later\n";
 
 struct task {
     pid_t tid;
@@ -34,7 +35,7 @@ static pid_t keeper, worker;
 static struct task tasks[TASKS_MAX];
 static int task_count;
 static bool armed;
-static long points, target, steps;
+static long points, target, steps, pause_ms;
 static char **next_target;
 static struct {
     pid_t tid; /* the thread that is stepped, 0 none */
@@ -74,14 +75,16 @@ static void drop(pid_t tid)
 
 static void take_target(void)
 {
-    char *plus = NULL;
+    char *end = NULL;
 
-    points = target = steps = 0;
+    points = target = steps = pause_ms = 0;
     if (!*next_target)
         return;
-    target = strtol(*next_target++, &plus, 10);
-    if (*plus == '+')
-        steps = strtol(plus + 1, NULL, 10);
+    target = strtol(*next_target++, &end, 10);
+    if (*end == '+')
+        steps = strtol(end + 1, &end, 10);
+    if (*end == '@')
+        pause_ms = strtol(end + 1, NULL, 10);
 }
 
 static pid_t child_of(pid_t pid)
@@ -132,6 +135,7 @@ static int attach(void)
 static void do_kill(const char *side, int call)
 {
     kill(worker, SIGKILL);
+    usleep((useconds_t)pause_ms * 1000); /* the keeper is stopped by the signal that it gets, until this goes on */
     printf("killed %ld %s %d\n", points, side, call);
     fflush(stdout);
     stepping.tid = 0;
