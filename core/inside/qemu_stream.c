@@ -167,13 +167,13 @@ static int check_devices(const struct ss_job *job, const struct stream *stream, 
 static int check_deep(const struct ss_job *job, uint64_t start, struct stream *stream, struct ss_flow *flow,
                       uint64_t end_at)
 {
-    int r = ss_stream_walk(&stream->walk, flow);
+    enum ss_walk walked = ss_stream_walk(&stream->walk, flow);
 
-    if (r < 0 || flow->error)
-        return r < 0 ? r : flow->error;
-    if (r == SS_WALK_DAMAGED && is_sure(stream))
+    if (walked == SS_WALK_NO_MEMORY || flow->error)
+        return flow->error ? flow->error : -ENOMEM;
+    if (walked == SS_WALK_DAMAGED && is_sure(stream))
         return ss_job_say(job, SS_STREAM_DAMAGED, "%s", stream->walk.ram.why);
-    if (r == SS_WALK_GOOD && is_sure(stream) && stream->vmdesc.devices)
+    if (walked == SS_WALK_GOOD && is_sure(stream) && stream->vmdesc.devices)
         return check_devices(job, stream, start + flow->taken, end_at);
     return 0;
 }
@@ -257,7 +257,7 @@ static int read_tail(struct ss_flow *flow, struct tail *tail)
     }
 }
 
-static int judge_tail(const struct ss_job *job, struct stream *stream, const struct tail *tail, int walked)
+static int judge_tail(const struct ss_job *job, struct stream *stream, const struct tail *tail, enum ss_walk walked)
 {
     const char *missing = NULL;
 
@@ -277,10 +277,10 @@ static int judge_tail(const struct ss_job *job, struct stream *stream, const str
 static int check_flow(const struct ss_job *job, struct ss_flow *flow, struct stream *stream, struct tail *tail)
 {
     enum ss_stream_begin begin = ss_stream_begin(&stream->walk, flow);
-    int walked = begin == SS_STREAM_BEGUN ? ss_stream_walk(&stream->walk, flow) : SS_WALK_LOST;
+    enum ss_walk walked = begin == SS_STREAM_BEGUN ? ss_stream_walk(&stream->walk, flow) : SS_WALK_LOST;
 
-    if (walked < 0)
-        return walked;
+    if (walked == SS_WALK_NO_MEMORY)
+        return -ENOMEM;
     int r = read_tail(flow, tail);
     if (r < 0)
         return r;

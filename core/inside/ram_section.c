@@ -1,6 +1,5 @@
 #include "ram_section.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,7 +111,7 @@ static enum ss_walk take_list_end(struct ss_ram *ram, struct ss_flow *flow)
     }
 }
 
-int ss_ram_setup(struct ss_ram *ram, struct ss_flow *flow)
+enum ss_walk ss_ram_setup(struct ss_ram *ram, struct ss_flow *flow)
 {
     const unsigned char *bytes = ss_flow_take(flow, 8);
 
@@ -124,9 +123,9 @@ int ss_ram_setup(struct ss_ram *ram, struct ss_flow *flow)
     ram->total = ss_be64(bytes) - flags;
     ram->blocks = calloc(BLOCKS_MAX, sizeof *ram->blocks);
     if (!ram->blocks)
-        return -ENOMEM;
+        return SS_WALK_NO_MEMORY;
     enum ss_walk walk = take_list(ram, flow);
-    return walk == SS_WALK_GOOD ? (int)take_list_end(ram, flow) : (int)walk;
+    return walk == SS_WALK_GOOD ? take_list_end(ram, flow) : walk;
 }
 
 static const struct ss_ram_block *find_block(const struct ss_ram *ram, const unsigned char *name, unsigned char len)

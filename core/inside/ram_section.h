@@ -12,8 +12,9 @@
 /* How far it could be followed. Nothing but what QEMU itself never writes, and refuses to load, counts as damage. */
 enum ss_walk {
     SS_WALK_GOOD,
-    SS_WALK_LOST,   /* there is something that is not known here: nothing can be told from there on */
-    SS_WALK_DAMAGED /* with why */
+    SS_WALK_LOST,    /* there is something that is not known here: nothing can be told from there on */
+    SS_WALK_DAMAGED, /* with why */
+    SS_WALK_NO_MEMORY
 };
 
 struct ss_ram_block {
@@ -39,8 +40,8 @@ struct ss_ram {
 /* start, file_size, want_mapped and page_size are set, the rest is 0. */
 void ss_ram_free(struct ss_ram *ram);
 
-/* The first section: the list of blocks. May return -ENOMEM instead of an enum ss_walk. */
-int ss_ram_setup(struct ss_ram *ram, struct ss_flow *flow);
+/* The first section: the list of blocks. */
+enum ss_walk ss_ram_setup(struct ss_ram *ram, struct ss_flow *flow);
 
 /* A later one: pages. Either ends behind the mark of the section's end. */
 enum ss_walk ss_ram_pages(struct ss_ram *ram, struct ss_flow *flow);

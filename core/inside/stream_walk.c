@@ -144,7 +144,7 @@ static enum ss_walk take_footer(struct ss_stream_walk *walk, struct ss_flow *flo
 }
 
 /* Number, name, be32 instance, be32 version, and the list of blocks. */
-static int take_start(struct ss_stream_walk *walk, struct ss_flow *flow, struct sections *sections)
+static enum ss_walk take_start(struct ss_stream_walk *walk, struct ss_flow *flow, struct sections *sections)
 {
     const unsigned char *bytes = ss_flow_peek(flow, 6);
 
@@ -158,8 +158,8 @@ static int take_start(struct ss_stream_walk *walk, struct ss_flow *flow, struct 
         return SS_WALK_LOST;
     sections->memory = ss_be32(bytes + 1);
     sections->begun = true;
-    int r = ss_ram_setup(&walk->ram, flow);
-    return r == SS_WALK_GOOD ? (int)take_footer(walk, flow, sections) : r;
+    enum ss_walk r = ss_ram_setup(&walk->ram, flow);
+    return r == SS_WALK_GOOD ? take_footer(walk, flow, sections) : r;
 }
 
 static enum ss_walk take_part(struct ss_stream_walk *walk, struct ss_flow *flow, struct sections *sections, bool last)
@@ -186,7 +186,7 @@ static enum ss_walk take_command(struct ss_stream_walk *walk, struct ss_flow *fl
     return ss_ram_damage(&walk->ram, flow, "the stream ends in a command");
 }
 
-static int take_section(struct ss_stream_walk *walk, struct ss_flow *flow, struct sections *sections)
+static enum ss_walk take_section(struct ss_stream_walk *walk, struct ss_flow *flow, struct sections *sections)
 {
     const unsigned char *kind = ss_flow_peek(flow, 1);
 
@@ -208,13 +208,12 @@ static int take_section(struct ss_stream_walk *walk, struct ss_flow *flow, struc
     }
 }
 
-int ss_stream_walk(struct ss_stream_walk *walk, struct ss_flow *flow)
+enum ss_walk ss_stream_walk(struct ss_stream_walk *walk, struct ss_flow *flow)
 {
     struct sections sections = {0};
-    int r = walk->open_end || !walk->configured ? SS_WALK_LOST : SS_WALK_GOOD;
+    enum ss_walk r = walk->open_end || !walk->configured ? SS_WALK_LOST : SS_WALK_GOOD;
 
     while (r == SS_WALK_GOOD && !sections.ended)
         r = take_section(walk, flow, &sections);
-    walk->at_memory_end = r == SS_WALK_GOOD;
     return r;
 }

@@ -24,7 +24,6 @@ struct ss_stream_walk {
     char machine[128]; /* "pc-i440fx-7.2", or "" */
     bool open_end;     /* what follows the name is not all known here: the rest can not be walked */
 
-    bool at_memory_end; /* SS_WALK_GOOD: flow stands behind the memory */
     struct ss_ram ram;
 };
 
@@ -32,7 +31,7 @@ struct ss_stream_walk {
  * itself, as far as it says). The flow's error has to be looked at, too. */
 enum ss_stream_begin ss_stream_begin(struct ss_stream_walk *walk, struct ss_flow *flow);
 
-/* Goes on to the end of the memory. Returns enum ss_walk or -ENOMEM. */
-int ss_stream_walk(struct ss_stream_walk *walk, struct ss_flow *flow);
+/* Goes on to the end of the memory. */
+enum ss_walk ss_stream_walk(struct ss_stream_walk *walk, struct ss_flow *flow);
 
 #endif

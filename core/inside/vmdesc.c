@@ -132,7 +132,7 @@ static const unsigned char *find_head(const unsigned char *from, const unsigned 
     if (name_len == 0 || name_len > 255)
         return from;
     wanted[0] = (unsigned char)name_len;
-    memcpy(wanted + 1, name, name_len);
+    memcpy(wanted + 1, name, name_len + 1); /* what follows overwrites its NUL */
     uint32_t number = htobe32(instance);
     memcpy(wanted + 1 + name_len, &number, sizeof number);
     size_t len = 1 + name_len + sizeof number;
