@@ -44,6 +44,8 @@ static int damaged(struct ss_decompress *d, const char *why)
 {
     if (d->error)
         return d->error;
+    if (d->archive && archive_errno(d->archive) == ENOMEM)
+        return -ENOMEM;
     snprintf(d->why, sizeof d->why, "%s", why ? why : "nobody knows why");
     return -EBADMSG;
 }

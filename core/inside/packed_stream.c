@@ -91,6 +91,8 @@ static int check_deep(const struct ss_job *job, uint64_t start, enum ss_libvirt_
     struct ss_decompress *decompress;
 
     int r = ss_decompress_open(job, start, packed, &decompress);
+    if (r == -EOPNOTSUPP)
+        return ss_job_say(job, SS_FORMAT_UNSUPPORTED, "libarchive was built without %s", name);
     if (r < 0)
         return r;
     struct ss_flow flow = {.read = ss_decompress_read, .source = decompress};

@@ -25,7 +25,10 @@ static inline void look_inside(const uint8_t *data, size_t size)
     SS_AUTO_CLOSE int fd = memfd_create("fuzz", MFD_CLOEXEC);
     require(fd >= 0 && ss_pwrite_full(fd, data, size, 0, &done) == 0);
     require(ss_inside_check(fd, size, NULL, &shallow) == 0);
-    require(ss_inside_check(fd, size, &(struct ss_inside_options){.deep = true}, &deep) == 0);
+    int r = ss_inside_check(fd, size, &(struct ss_inside_options){.deep = true}, &deep);
+    require(r == 0 || r == -ENOMEM); /* a file may ask a decompressor for more than it may have */
+    if (r < 0)
+        return;
     require(strcmp(shallow.kind, deep.kind) == 0);
     require(ss_finding_text(shallow.finding)->class != SS_CLASS_DAMAGED || deep.finding != SS_COMPLETE);
     for (size_t i = 0; i < deep.fact_count; i++)
