@@ -5,6 +5,7 @@
 #include "job.h"
 
 extern const struct ss_inside_format ss_inside_libvirt;     /* libvirt_image.c */
+extern const struct ss_inside_format ss_inside_qcow2;       /* qcow2_image.c */
 extern const struct ss_inside_format ss_inside_qemu;        /* qemu_stream.c */
 extern const struct ss_inside_format ss_inside_elf_dump;    /* elf_dump.c */
 extern const struct ss_inside_format ss_inside_kdump_flat;  /* kdump.c */

@@ -8,8 +8,8 @@
 
 /* The first that matches has it. */
 static const struct ss_inside_format *const formats[] = {
-    &ss_inside_libvirt,   &ss_inside_qemu, &ss_inside_elf_dump,    &ss_inside_kdump_flat,
-    &ss_inside_kdump_raw, &ss_inside_zip,  &ss_inside_safetensors, /* it has no magic */
+    &ss_inside_libvirt,    &ss_inside_qcow2,     &ss_inside_qemu, &ss_inside_elf_dump,
+    &ss_inside_kdump_flat, &ss_inside_kdump_raw, &ss_inside_zip,  &ss_inside_safetensors, /* it has no magic */
 };
 
 static const struct ss_inside_directory_format *const directory_formats[] = {

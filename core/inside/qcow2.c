@@ -220,9 +220,10 @@ int ss_qcow2_read_snapshot(struct ss_qcow2 *image, uint64_t *offset, struct ss_q
         .extra = ss_be32(entry + 36),
     };
     uint64_t len = SNAPSHOT_LEN + (uint64_t)snapshot->extra + ss_be16(entry + 12) + ss_be16(entry + 14);
-    if (snapshot->l1.offset % ss_qcow2_cluster_size(image) != 0 || snapshot->extra > SNAPSHOT_EXTRA_MAX ||
-        !ss_qcow2_holds(image, *offset, len))
+    if (snapshot->l1.offset % ss_qcow2_cluster_size(image) != 0 || snapshot->extra > SNAPSHOT_EXTRA_MAX)
         return bad_structure(image, "its list of snapshots is broken");
+    if (!ss_qcow2_holds(image, *offset, len))
+        return bad_structure(image, "its list of snapshots is not in the file");
     *offset += (len + 7) / 8 * 8;
     return 0;
 }
