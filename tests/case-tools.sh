@@ -97,8 +97,8 @@ test_verify() {
     json 'verify: JSON findings' '[o.get("finding") for o in d[:-1]] ==
         ["intact", "header-mismatch", "unsealed", "not-found", "intact"]'
     json 'verify: JSON classes' '[o["exit"] for o in d] == [0, 1, 4, 2, 0, 1] and d[1]["class"] == "damaged"'
-    json 'verify: JSON summary' 'd[-1]["summary"] == {"whole": 1, "header_intact": 1, "damaged": 1, "inconsistent": 0,
-        "unknown": 1, "temporary": 0, "invalid": 1}'
+    json 'verify: JSON summary' 'd[-1]["summary"] == {"whole": 1, "header_intact": 1, "complete": 0, "damaged": 1,
+        "inconsistent": 0, "unknown": 1, "being_written": 0, "interrupted": 0, "temporary": 0, "not_reached": 0, "invalid": 1}'
     json 'verify: JSON facts' 'd[0]["size"] == 65536 and d[0]["checked"] == "content" and d[4]["checked"] == "header"
         and d[0]["writer"] == "mkseal" and d[0]["sealed"].endswith("Z") and d[1]["advice"]'
 }

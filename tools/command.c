@@ -42,6 +42,23 @@ static enum ss_class wrong_option(const struct command *command, char **argv)
     return command_usage(command, "unknown option %s (a name that starts with '-' goes after '--')", quoted);
 }
 
+static const struct command_flag *find_flag(const struct command_flag *flags, int c)
+{
+    if (c != 'r')
+        return &flags[c - 0x100];
+    while (strcmp(flags->name, "recursive") != 0)
+        flags++;
+    return flags;
+}
+
+static bool has_recursive(const struct command_flag *flags)
+{
+    for (; flags->name; flags++)
+        if (strcmp(flags->name, "recursive") == 0)
+            return true;
+    return false;
+}
+
 int command_parse(const struct command *command, int argc, char **argv, const struct command_flag *flags, int min,
                   int max, enum ss_class *result)
 {
@@ -50,9 +67,10 @@ int command_parse(const struct command *command, int argc, char **argv, const st
     for (int i = 0; i < FLAGS_MAX && flags[i].name; i++)
         options[i + 1] =
             (struct option){flags[i].name, flags[i].text ? required_argument : no_argument, NULL, 0x100 + i};
+    const char *shorts = has_recursive(flags) ? ":hr" : ":h";
     opterr = 0;
     optind = 0; /* glibc: start afresh */
-    for (int c; (c = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, shorts, options, NULL)) != -1;) {
         if (c == 'h') {
             command_help(command, stdout);
             *result = SS_CLASS_INTACT;
@@ -66,7 +84,7 @@ int command_parse(const struct command *command, int argc, char **argv, const st
             *result = command_usage(command, "%s needs a value", argv[optind - 1]);
             return -1;
         }
-        const struct command_flag *flag = &flags[c - 0x100];
+        const struct command_flag *flag = find_flag(flags, c);
         if (flag->text)
             *flag->text = optarg;
         else

@@ -14,6 +14,16 @@ struct progress {
     struct timespec start, last;
 };
 
+/* Is there a terminal to show progress on? */
+bool progress_on_terminal(void);
+
+/* Draws the line: done of total, since start (CLOCK_MONOTONIC). unit: what is counted, behind the speed; NULL for
+ * bytes. */
+void progress_draw(const char *label, uint64_t done, uint64_t total, const struct timespec *start, const char *unit);
+
+/* Takes it away. */
+void progress_erase(void);
+
 /* Gets ready for a run over path. */
 void progress_start(struct progress *progress, const char *path);
 

@@ -1,0 +1,25 @@
+/* What verify --against compares with: a manifest, or another image. */
+#ifndef SAVESEAL_TOOLS_AGAINST_H
+#define SAVESEAL_TOOLS_AGAINST_H
+
+#include <stdbool.h>
+
+#include "core/check/compare.h"
+#include "core/check/manifest.h"
+
+struct against {
+    bool is_manifest;
+    bool by_seal; /* the image was not read: its seal says what it should be */
+    struct ss_manifest manifest;
+    struct ss_reference image;
+};
+
+/* Reads a manifest, or finds out about an image: by its seal, or by its content as run says. False with the reason. */
+bool against_open(const char *path, const struct ss_digest_run *run, struct against *against, struct ss_judgement *why);
+
+/* What the file of that path has to be; NULL when that is not known. Thread-safe. */
+const struct ss_reference *against_find(const struct against *against, const char *path);
+
+void against_close(struct against *against);
+
+#endif

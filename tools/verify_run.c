@@ -1,0 +1,230 @@
+#include "verify_run.h"
+
+#include <sched.h>
+#include <string.h>
+
+#include "bitmap.h"
+#include "core/check/draftfile.h"
+#include "core/util.h"
+#include "queue.h"
+
+#define DEFAULT_JOBS_MAX 32 /* each has a buffer of 512 KiB, and so have the threads of a long file */
+#define HEADER_SIZE 4096    /* bytes: what --quick reads of most files */
+
+/* A file on its way through the queue. */
+struct slot {
+    struct verify_answer answer;
+    struct verify_run *run;
+    struct stat st; /* before it was looked at */
+    bool has_st;
+    bool known;               /* the answer is there already */
+    _Atomic uint64_t counted; /* bytes of it that the meter has */
+};
+
+unsigned verify_run_jobs(void)
+{
+    cpu_set_t cpus;
+    unsigned count = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
+
+    return count < DEFAULT_JOBS_MAX ? count : DEFAULT_JOBS_MAX;
+}
+
+/* ---- what the checks call, in any thread ---- */
+
+/* Bytes of a file, from and to which it has come, for the meter; in a deep check they are passed twice. */
+static void meter_bytes(struct slot *slot, uint64_t from, uint64_t to)
+{
+    uint64_t size = slot->answer.check.size;
+
+    if (to > size)
+        to = size;
+    if (from < to && !slot->run->meter.files)
+        meter_add(&slot->run->meter, to - from);
+}
+
+static int on_admit(void *context, size_t len)
+{
+    struct slot *slot = context;
+    uint64_t from = atomic_fetch_add(&slot->counted, len);
+
+    meter_bytes(slot, from, from + len);
+    return limit_admit(slot->run->limit, len);
+}
+
+static int on_progress(void *context, uint64_t done, uint64_t size)
+{
+    struct slot *slot = context;
+    uint64_t from = atomic_load(&slot->counted);
+
+    (void)size;
+    while (from < done && !atomic_compare_exchange_weak(&slot->counted, &from, done))
+        ;
+    meter_bytes(slot, from, done);
+    return limit_is_over(slot->run->limit) ? -ECANCELED : 0;
+}
+
+/* ---- one file ---- */
+
+static void check_file(struct slot *slot)
+{
+    struct verify_run *run = slot->run;
+    const struct walk_item *item = &slot->answer.item;
+    struct ss_check *check = &slot->answer.check;
+    struct ss_check_options options = {
+        .level = run->wanted.level,
+        .run =
+            {
+                .threads = run->jobs,
+                .stop = &run->limit->stop,
+                .progress = on_progress,
+                .admit = on_admit,
+                .context = slot,
+            },
+        .turn = &run->turn,
+        .digests = run->digests,
+    };
+
+    if (run->against && !ss_draftfile_named(item->name)) {
+        options.reference = against_find(run->against, item->path);
+        if (!options.reference) {
+            ss_judge(&check->why, SS_NOT_LISTED, "%s", "");
+            return;
+        }
+    }
+    if (item->dir)
+        ss_check_at(&item->dir->place, item->name, item->path, &options, check);
+    else
+        ss_check_path(item->path, &options, check);
+}
+
+static void pay(struct slot *slot)
+{
+    struct verify_run *run = slot->run;
+    const struct ss_check *check = &slot->answer.check;
+
+    if (run->wanted.level == SS_CHECK_QUICK && check->size > 0)
+        limit_admit(run->limit, check->has_seal ? (size_t)check->seal.header_len : HEADER_SIZE);
+    if (run->meter.files)
+        meter_add(&run->meter, 1);
+    else
+        meter_bytes(slot, atomic_load(&slot->counted), check->size);
+}
+
+static void work(void *context, void *memory)
+{
+    struct verify_run *run = context;
+    struct slot *slot = memory;
+    struct verify_answer *answer = &slot->answer;
+
+    if (slot->known)
+        return;
+    if (limit_is_over(run->limit)) {
+        ss_judge(&answer->check.why, SS_NOT_REACHED, "%s", "");
+        return;
+    }
+    if (run->wanted.bitmap) {
+        bitmap_check_named(answer->item.path, run->wanted.bitmap, &answer->check.size, &answer->check.why);
+        answer->check.content = true;
+        return;
+    }
+    check_file(slot);
+    pay(slot);
+}
+
+/* ---- the order ---- */
+
+/* Is the answer known without a look? */
+static bool is_known(struct verify_run *run, struct slot *slot)
+{
+    struct verify_answer *answer = &slot->answer;
+
+    if (answer->item.sorry) {
+        answer->check.why = *answer->item.sorry;
+        return true;
+    }
+    const struct ss_verify_result *result =
+        run->state && slot->has_st ? state_find(run->state, answer->item.path, &slot->st) : NULL;
+    if (result) {
+        ss_judge(&answer->check.why, result->finding, "%s", "");
+        answer->check.content = result->content;
+        answer->check.size = (uint64_t)slot->st.st_size;
+        answer->remembered = true;
+        return true;
+    }
+    uint64_t size = slot->has_st ? (uint64_t)slot->st.st_size : 0;
+    if (run->wanted.level == SS_CHECK_QUICK && size > HEADER_SIZE)
+        size = HEADER_SIZE;
+    if (limit_may_begin(run->limit, size))
+        return false;
+    ss_judge(&answer->check.why, SS_NOT_REACHED, "%s", "");
+    answer->check.draft = ss_draftfile_named(answer->item.name);
+    return true;
+}
+
+static bool next(void *context, void *memory)
+{
+    struct verify_run *run = context;
+    struct slot *slot = memory;
+
+    memset(slot, 0, sizeof *slot);
+    slot->run = run;
+    do {
+        walk_item_free(&slot->answer.item);
+        if (atomic_load(&run->limit->reason) == LIMIT_SIGNAL || !walk_next(run->walk, &slot->answer.item))
+            return false;
+    } while (run->skip_drafts && slot->answer.item.dir && ss_draftfile_named(slot->answer.item.name));
+    const struct walk_item *item = &slot->answer.item;
+    if ((run->state || run->limit->bytes) && !item->sorry && !ss_draftfile_named(item->name))
+        slot->has_st = walk_item_stat(item, &slot->st) == 0;
+    slot->known = is_known(run, slot);
+    return true;
+}
+
+/* What stays as it is while the file stays as it is. */
+static bool worth_remembering(const struct slot *slot)
+{
+    const struct ss_check *check = &slot->answer.check;
+
+    switch (ss_finding_text(check->why.finding)->class) {
+    case SS_CLASS_INTACT:
+    case SS_CLASS_DAMAGED:
+    case SS_CLASS_UNKNOWN:
+    case SS_CLASS_INCONSISTENT:
+        return slot->has_st && !check->draft;
+    case SS_CLASS_INVALID:
+    case SS_CLASS_TEMPORARY:
+        break;
+    }
+    return false;
+}
+
+static void done(void *context, void *memory)
+{
+    struct verify_run *run = context;
+    struct slot *slot = memory;
+    struct verify_answer *answer = &slot->answer;
+
+    /* What is not there any more is not in the tree. */
+    bool vanished = answer->item.dir && answer->check.why.finding == SS_NOT_FOUND;
+    if (!vanished) {
+        meter_hide(&run->meter);
+        run->answer(run->context, answer);
+        meter_show(&run->meter);
+        if (run->state && worth_remembering(slot))
+            state_add(run->state, answer->item.path, &slot->st, answer->check.why.finding, answer->check.content);
+    }
+    walk_item_free(&answer->item);
+}
+
+void verify_run(struct verify_run *run)
+{
+    static const struct queue_calls calls = {.next = next, .work = work, .done = done};
+
+    run->walk = walk_start(run->paths, run->count, run->recursive);
+    pthread_mutex_init(&run->turn, NULL);
+    meter_start(&run->meter, run->paths, run->count, run->recursive, run->wanted.level == SS_CHECK_QUICK);
+    queue_run(run->jobs, sizeof(struct slot), &calls, run);
+    meter_end(&run->meter);
+    pthread_mutex_destroy(&run->turn);
+    walk_end(run->walk);
+}

@@ -1,0 +1,42 @@
+/* One run over many files: walks, checks several at a time, keeps to the limits, and hands over each answer in order.
+ */
+#ifndef SAVESEAL_TOOLS_VERIFY_RUN_H
+#define SAVESEAL_TOOLS_VERIFY_RUN_H
+
+#include <pthread.h>
+
+#include "against.h"
+#include "limit.h"
+#include "meter.h"
+#include "state.h"
+#include "verify.h"
+
+/* Set up by the caller, but what is marked. */
+struct verify_run {
+    struct verify_wanted wanted;
+    char *const *paths;
+    size_t count;
+    bool recursive;
+    bool digests;     /* as in struct ss_check_options */
+    bool skip_drafts; /* in trees */
+    unsigned jobs;    /* files at a time, and threads for a long one */
+
+    struct limit *limit;
+    struct state *state;     /* NULL: none */
+    struct against *against; /* NULL: the seals */
+
+    /* Gets each answer, one at a time, in the thread that runs all. */
+    void (*answer)(void *context, const struct verify_answer *answer);
+    void *context;
+
+    struct walk *walk;    /* own: of the thread that runs all */
+    struct meter meter;   /* own */
+    pthread_mutex_t turn; /* own: struct ss_check_options has what it is for */
+};
+
+/* As many as there are processors for this process, but not more than would take too much memory. */
+unsigned verify_run_jobs(void);
+
+void verify_run(struct verify_run *run);
+
+#endif
