@@ -84,7 +84,7 @@ bool against_open(const char *path, const struct ss_digest_run *run, struct agai
     *against = (struct against){.is_manifest = false};
     if (!ss_image_open(path, &fd, &size, why))
         return false;
-    ssize_t len = ss_pread_full(fd, head, sizeof head, 0);
+    ssize_t len = fstat(fd, &against->st) < 0 ? -errno : ss_pread_full(fd, head, sizeof head, 0);
     if (len < 0) {
         ss_judge_errno(why, (int)len);
         return false;

@@ -3,13 +3,15 @@
 #define SAVESEAL_TOOLS_AGAINST_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "core/check/compare.h"
 #include "core/check/manifest.h"
 
 struct against {
     bool is_manifest;
-    bool by_seal; /* the image was not read: its seal says what it should be */
+    struct stat st; /* of the file */
+    bool by_seal;   /* the image was not read: its seal says what it should be */
     struct ss_manifest manifest;
     struct ss_reference image;
 };

@@ -185,6 +185,7 @@ static bool open_against(struct verify_run *run, const char *path, struct agains
         return false;
     }
     run->against = against;
+    run->own = &against->st;
     run->wanted.against = path;
     run->wanted.reference = against->is_manifest ? verify_manifest : against->by_seal ? verify_seal : verify_content;
     if (run->recursive && !against->is_manifest)

@@ -42,32 +42,55 @@ static enum ss_class wrong_option(const struct command *command, char **argv)
     return command_usage(command, "unknown option %s (a name that starts with '-' goes after '--')", quoted);
 }
 
-static const struct command_flag *find_flag(const struct command_flag *flags, int c)
-{
-    if (c != 'r')
-        return &flags[c - 0x100];
-    while (strcmp(flags->name, "recursive") != 0)
-        flags++;
-    return flags;
-}
+/* The options that have a letter, too. */
+static const struct {
+    char letter;
+    const char *name;
+} letters[] = {{'r', "recursive"}, {'o', "output"}};
 
-static bool has_recursive(const struct command_flag *flags)
+#define SHORTS_MAX (4 + 2 * SS_ARRAY_SIZE(letters))
+
+static const struct command_flag *find_name(const struct command_flag *flags, const char *name)
 {
     for (; flags->name; flags++)
-        if (strcmp(flags->name, "recursive") == 0)
-            return true;
-    return false;
+        if (strcmp(flags->name, name) == 0)
+            return flags;
+    return NULL;
+}
+
+/* What getopt wants: the letters of the options that the command has. */
+static void short_options(const struct command_flag *flags, char shorts[SHORTS_MAX])
+{
+    char *to = stpcpy(shorts, ":h");
+
+    for (size_t i = 0; i < SS_ARRAY_SIZE(letters); i++) {
+        const struct command_flag *flag = find_name(flags, letters[i].name);
+        if (flag)
+            *to++ = letters[i].letter;
+        if (flag && flag->text)
+            *to++ = ':';
+    }
+    *to = '\0';
+}
+
+static const struct command_flag *find_flag(const struct command_flag *flags, int c)
+{
+    for (size_t i = 0; i < SS_ARRAY_SIZE(letters); i++)
+        if (c == letters[i].letter)
+            return find_name(flags, letters[i].name);
+    return &flags[c - 0x100];
 }
 
 int command_parse(const struct command *command, int argc, char **argv, const struct command_flag *flags, int min,
                   int max, enum ss_class *result)
 {
+    char shorts[SHORTS_MAX];
     struct option options[FLAGS_MAX + 2] = {{"help", no_argument, NULL, 'h'}};
 
     for (int i = 0; i < FLAGS_MAX && flags[i].name; i++)
         options[i + 1] =
             (struct option){flags[i].name, flags[i].text ? required_argument : no_argument, NULL, 0x100 + i};
-    const char *shorts = has_recursive(flags) ? ":hr" : ":h";
+    short_options(flags, shorts);
     opterr = 0;
     optind = 0; /* glibc: start afresh */
     for (int c; (c = getopt_long(argc, argv, shorts, options, NULL)) != -1;) {

@@ -16,9 +16,9 @@ struct command {
 };
 
 extern const struct command command_status, command_verify, command_show, command_discard, command_salvage, command_run,
-    command_errors, command_classify, command_checkpoint;
+    command_errors, command_classify, command_checkpoint, command_manifest;
 
-/* An option, long form only; "recursive" is -r, too. */
+/* An option, long form only; but "recursive" is -r, too, and "output" -o. */
 struct command_flag {
     const char *name; /* NULL ends a list */
     bool *value;      /* set by one without a value; else NULL, and: */

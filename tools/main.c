@@ -10,7 +10,7 @@
 
 static const struct command *const commands[] = {
     &command_status, &command_verify, &command_show,     &command_discard,    &command_salvage,
-    &command_run,    &command_errors, &command_classify, &command_checkpoint,
+    &command_run,    &command_errors, &command_classify, &command_checkpoint, &command_manifest,
 };
 
 static void print_help(FILE *stream)

@@ -130,6 +130,8 @@ struct state *state_open(const char *path, const char *mode, const char *against
 
     if (fd == -EAGAIN)
         ss_judge(why, SS_BUSY, "another run has it");
+    else if (fd == -EISDIR || fd == -ELOOP)
+        ss_judge(why, SS_NOT_A_FILE, "a state is a regular file, and no link");
     else if (fd < 0)
         ss_judge_errno(why, fd);
     if (fd < 0)
@@ -170,6 +172,13 @@ const struct ss_verify_result *state_find(const struct state *state, const char 
         return NULL;
     ss_verify_stamp(st, stamp);
     return strcmp(known->stamp, stamp) == 0 ? known : NULL;
+}
+
+bool state_is(const struct state *state, const struct stat *st)
+{
+    struct stat own;
+
+    return fstat(state->fd, &own) == 0 && own.st_dev == st->st_dev && own.st_ino == st->st_ino;
 }
 
 void state_add(struct state *state, const char *path, const struct stat *st, enum ss_finding finding, bool content)

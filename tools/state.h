@@ -19,6 +19,9 @@ struct state *state_open(const char *path, const char *mode, const char *against
 /* What is remembered of a file, if it is still the same; or NULL. */
 const struct ss_verify_result *state_find(const struct state *state, const char *path, const struct stat *st);
 
+/* Is it the file of the state itself? */
+bool state_is(const struct state *state, const struct stat *st);
+
 /* Remembers a file, st being from before it was verified. Saves now and then. */
 void state_add(struct state *state, const char *path, const struct stat *st, enum ss_finding finding, bool content);
 

@@ -161,21 +161,34 @@ static bool is_known(struct verify_run *run, struct slot *slot)
     return true;
 }
 
+/* In a tree: a draft that is not wanted, or a file of ours that lies in it. */
+static bool is_passed_over(const struct verify_run *run, const struct slot *slot)
+{
+    const struct stat *st = &slot->st;
+
+    if (!slot->answer.item.dir)
+        return false;
+    if (run->skip_drafts && ss_draftfile_named(slot->answer.item.name))
+        return true;
+    return slot->has_st && ((run->own && st->st_dev == run->own->st_dev && st->st_ino == run->own->st_ino) ||
+                            (run->state && state_is(run->state, st)));
+}
+
 static bool next(void *context, void *memory)
 {
     struct verify_run *run = context;
     struct slot *slot = memory;
+    struct walk_item *item = &slot->answer.item;
 
     memset(slot, 0, sizeof *slot);
     slot->run = run;
     do {
-        walk_item_free(&slot->answer.item);
-        if (atomic_load(&run->limit->reason) == LIMIT_SIGNAL || !walk_next(run->walk, &slot->answer.item))
+        walk_item_free(item);
+        if (atomic_load(&run->limit->reason) == LIMIT_SIGNAL || !walk_next(run->walk, item))
             return false;
-    } while (run->skip_drafts && slot->answer.item.dir && ss_draftfile_named(slot->answer.item.name));
-    const struct walk_item *item = &slot->answer.item;
-    if ((run->state || run->limit->bytes) && !item->sorry && !ss_draftfile_named(item->name))
-        slot->has_st = walk_item_stat(item, &slot->st) == 0;
+        slot->has_st = (run->state || run->limit->bytes || run->own) && !item->sorry &&
+                       !ss_draftfile_named(item->name) && walk_item_stat(item, &slot->st) == 0;
+    } while (is_passed_over(run, slot));
     slot->known = is_known(run, slot);
     return true;
 }

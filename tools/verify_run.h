@@ -21,6 +21,8 @@ struct verify_run {
     bool skip_drafts; /* in trees */
     unsigned jobs;    /* files at a time, and threads for a long one */
 
+    const struct stat *own; /* a file that a tree may hold, but that is no image: manifest; or NULL */
+
     struct limit *limit;
     struct state *state;     /* NULL: none */
     struct against *against; /* NULL: the seals */
