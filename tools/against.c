@@ -12,7 +12,7 @@
 
 static bool read_manifest(int fd, uint64_t size, struct against *against, struct ss_judgement *why)
 {
-    size_t line;
+    size_t line = 0;
 
     if (size > SS_MANIFEST_MAX) {
         ss_judge(why, SS_REQUEST_REFUSED, "it is too long for a manifest");

@@ -79,7 +79,7 @@ static bool is_ours(const struct ss_verify_state *known, const char *mode, const
 
 static bool decode(struct state *state, const char *bytes, size_t len, struct ss_judgement *why)
 {
-    size_t line;
+    size_t line = 0;
 
     int r = ss_verify_state_decode(bytes, len, &state->known, &line);
     if (r == -EINVAL)
