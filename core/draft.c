@@ -249,21 +249,31 @@ int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool
     return r;
 }
 
-int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record)
+static int rename_fresh(int dir, const char *from, char name[SS_DRAFT_NAME_SIZE])
 {
-    char name[SS_DRAFT_NAME_SIZE];
+    int r = -EEXIST;
 
+    for (int i = 0; r == -EEXIST && i < NAME_TRIES; i++) {
+        r = fresh_name(name);
+        if (r == 0)
+            r = rename_exclusive(dir, from, name);
+    }
+    return r;
+}
+
+/* The record first, and on the disk: a hidden file without one could not be placed by anybody, while on a public file
+ * it means nothing. */
+int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE])
+{
     if (!ss_draft_still_named(dir, record->target, fd))
         return -ESTALE;
     int r = ss_draft_write(fd, record);
-    for (int i = 0; r == 0 && i < NAME_TRIES; i++) {
-        r = fresh_name(name);
-        if (r == 0)
-            r = rename_exclusive(dir, record->target, name);
-        if (r != -EEXIST)
-            return r;
-        r = 0;
-    }
+    if (r == 0 && fsync(fd) < 0)
+        r = -errno;
+    if (r == 0)
+        r = rename_fresh(dir, record->target, name);
+    if (r < 0)
+        ss_xattr_remove(fd, SS_DRAFT_XATTR);
     return r;
 }
 

@@ -110,8 +110,10 @@ bool ss_draft_may_replace(int dir, int fd, const char *target);
 int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool exclusive);
 
 /* Hides an image that must not be deleted: renames it to a fresh draft name with record (whose target is its name).
- * fd is the image, open for reading. */
-int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record);
+ * fd is the image, open for reading. The record is on the disk before the rename; the caller syncs the directory when
+ * that must be durable, too. Returns 0 with the name that it has now; -ESTALE when its name stands for another file, or
+ * -errno, and then it has its public name still. */
+int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE]);
 
 /* After a crash: what a draft that nobody holds must become. Takes the lock; a PREPARED draft that still agrees with
  * its seal is published, any other that had no verdict yet becomes INTERRUPTED with reason SS_DAEMON_DIED,

@@ -37,7 +37,7 @@ static const struct ss_finding_text findings[SS_FINDING_COUNT] = {
                           "wait until the program is done, then try again", "0.1"},
     [SS_INTACT] = {"intact", SS_CLASS_INTACT, "the image is what was saved", "", "0.1"},
     [SS_UNSEALED] = {"unsealed", SS_CLASS_UNKNOWN, "the file has no seal, so nothing is known about it",
-                     "if you know that it is good, copy it to a new name in the mount", "0.1"},
+                     "if you know that it is good, saveseal seal gives it one", "0.1"},
     [SS_HEADER_MISMATCH] = {"header-mismatch", SS_CLASS_DAMAGED,
                             "the start of the image was changed after it was saved",
                             "do not use it: restore another copy", "0.1"},
@@ -109,6 +109,8 @@ static const struct ss_finding_text findings[SS_FINDING_COUNT] = {
                        "make a manifest that has it, while it is known to be good", "0.1"},
     [SS_NOT_REACHED] = {"not-reached", SS_CLASS_TEMPORARY, "the time or the bytes that were allowed ended before it",
                         "run the same again: with --state it goes on where it stopped", "0.1"},
+    [SS_QUARANTINED] = {"quarantined", SS_CLASS_UNKNOWN, "somebody set the image aside with saveseal quarantine",
+                        "ask who did it; salvage brings it back, discard deletes it", "0.1"},
     [SS_LEFT_OUT] = {"left-out", SS_CLASS_INTACT, "the domain does not have this disk any more", "", "0.1"},
 };
 

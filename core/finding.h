@@ -71,6 +71,7 @@ enum ss_finding {
     SS_DIFFERS,
     SS_NOT_LISTED,
     SS_NOT_REACHED, /* not looked at: the limit of time or bytes came first */
+    SS_QUARANTINED, /* set aside because somebody asked for it, not because something was found */
     SS_FINDING_COUNT
 };
 

@@ -79,13 +79,15 @@ int ss_image_check(struct ss_fs *fs, struct ss_node *node, int fd, enum ss_findi
 static int set_aside(int dir, const char *name, int fd, enum ss_finding finding)
 {
     struct ss_draft_record record = {.state = SS_DRAFT_INTERRUPTED, .reason = finding};
+    char draft[SS_DRAFT_NAME_SIZE];
 
     ss_draft_describe_writer(&record, 0, 0);
     snprintf(record.target, sizeof record.target, "%s", name);
     snprintf(record.detail, sizeof record.detail, "unlinked, but its header had failed the check");
-    int r = ss_draft_set_aside(dir, fd, &record);
+    int r = ss_draft_set_aside(dir, fd, &record, draft);
     if (r == 0)
-        ss_log(LOG_WARNING, "%s: %s: not deleted but set aside as a hidden draft", name, ss_finding_text(finding)->id);
+        ss_log(LOG_WARNING, "%s: %s: not deleted but set aside as a hidden draft, %s", name,
+               ss_finding_text(finding)->id, draft);
     return r;
 }
 

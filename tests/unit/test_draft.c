@@ -244,15 +244,20 @@ static void recover_finishes_a_commitment(void **state)
 
 static void set_aside_hides_an_image(void **state)
 {
-    struct ss_draft_record record = sample("bad");
+    struct ss_draft_record record = sample("bad"), found;
+    char name[SS_DRAFT_NAME_SIZE];
 
     (void)state;
     int fd = openat(dir, "bad", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     record.state = SS_DRAFT_INTERRUPTED;
     record.reason = SS_HEADER_MISMATCH;
-    assert_int_equal(ss_draft_set_aside(dir, fd, &record), 0);
+    assert_int_equal(ss_draft_set_aside(dir, fd, &record, name), 0);
     assert_false(there("bad"));
-    assert_int_equal(ss_draft_set_aside(dir, fd, &record), -ESTALE);
+    assert_true(ss_draft_still_named(dir, name, fd));
+    assert_int_equal(ss_draft_read(fd, &found), 0);
+    assert_string_equal(found.target, "bad");
+    assert_int_equal(found.reason, SS_HEADER_MISMATCH);
+    assert_int_equal(ss_draft_set_aside(dir, fd, &record, name), -ESTALE);
     close(fd);
 }
 

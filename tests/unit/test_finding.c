@@ -68,6 +68,7 @@ static const struct {
     {"differs", SS_DIFFERS, SS_CLASS_DAMAGED},
     {"not-listed", SS_NOT_LISTED, SS_CLASS_UNKNOWN},
     {"not-reached", SS_NOT_REACHED, SS_CLASS_TEMPORARY},
+    {"quarantined", SS_QUARANTINED, SS_CLASS_UNKNOWN},
 };
 
 static void test_table(void **state)
