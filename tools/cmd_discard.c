@@ -1,12 +1,10 @@
 /* saveseal discard: deletes interrupted drafts. */
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "command.h"
+#include "confirm.h"
 #include "core/util.h"
 #include "core/check/draftfile.h"
 #include "report.h"
@@ -35,17 +33,12 @@ static char *describe(const struct ss_draftfile *draft)
     return report_format("draft of %s, %s, %s", target, size, ss_finding_text(ss_draft_reason(&draft->record))->id);
 }
 
-/* True when a yes was typed. */
-static bool confirm(const char *path, const struct ss_draftfile *draft)
+static bool is_wanted(const char *path, const struct ss_draftfile *draft)
 {
     SS_AUTO_FREE char *quoted = text_quote(path);
     SS_AUTO_FREE char *what = describe(draft);
-    SS_AUTO_FREE char *answer = NULL;
-    size_t capacity = 0;
 
-    fprintf(stderr, "Delete %s (%s)? [y/N] ", quoted, what);
-    fflush(stderr);
-    return getline(&answer, &capacity, stdin) > 0 && tolower((unsigned char)answer[0]) == 'y';
+    return confirm("Delete %s (%s)?", quoted, what);
 }
 
 static enum ss_class discard(const char *path, bool force)
@@ -61,7 +54,7 @@ static enum ss_class discard(const char *path, bool force)
                  ss_draftfile_record_error(draft.record_error));
         return report_judgement(path, &why);
     }
-    if (!force && !confirm(path, &draft)) {
+    if (!force && !is_wanted(path, &draft)) {
         report("%s: kept", quoted);
         return SS_CLASS_INVALID;
     }
@@ -87,7 +80,7 @@ static enum ss_class run(int argc, char **argv)
     int first = command_parse(&command_discard, argc, argv, flags, 1, INT_MAX, &class);
     if (first < 0)
         return class;
-    if (!force && !isatty(STDIN_FILENO))
+    if (!force && !confirm_possible())
         return command_usage(&command_discard, "without a terminal to ask on, --force is needed");
     class = SS_CLASS_INTACT;
     for (int i = first; i < argc; i++)

@@ -1,4 +1,4 @@
-/* saveseal show: the seal of an image or the record of a draft, in full. */
+/* saveseal show: the seal of an image or the record of a draft, in full, and what is known of its inside. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,11 +11,13 @@
 #include "core/util.h"
 #include "core/check/draftfile.h"
 #include "core/check/image.h"
+#include "facts.h"
 #include "json_line.h"
 #include "report.h"
 #include "text.h"
 
-static const char help[] = "Shows the seal of an image, or the record of a draft, in full. Nothing is\n"
+static const char help[] = "Shows the seal of an image, or the record of a draft, in full, and what the\n"
+                           "headers and tables inside tell: the domain, the format, the sizes. Nothing is\n"
                            "checked: that is what saveseal verify does.\n"
                            "\n"
                            "  --json      one JSON object\n"
@@ -39,6 +41,13 @@ static char *raw_line(int fd, const char *name)
             line[i] = ' ';
     line[len] = '\0';
     return line;
+}
+
+/* Headers, tables and ends only. False when they can not be read; a file that is being written may tell nothing of use.
+ */
+static bool look_inside(int fd, uint64_t size, struct ss_inside *inside)
+{
+    return ss_inside_check(fd, size, NULL, inside) == 0;
 }
 
 /* ---- for programs ---- */
@@ -149,26 +158,41 @@ static void print_record(const struct ss_draft_record *record)
 
 /* ---- images ---- */
 
+/* seal and inside may be NULL. */
+static void print_image(const char *path, const struct ss_seal *seal, uint64_t size, const char *line,
+                        const struct ss_inside *inside)
+{
+    SS_AUTO_FREE char *name = text_quote(path);
+
+    printf("%s: %s\n", name,
+           seal    ? "sealed image"
+           : *line ? "image whose seal can not be read"
+                   : "image without a seal");
+    if (seal)
+        print_seal(seal);
+    if (!seal || size != seal->size)
+        print_size(seal ? "now:" : "size:", size);
+    print_field("record:", line);
+    if (inside)
+        facts_print(inside);
+}
+
 static enum ss_class show_image(const char *path, bool json)
 {
     SS_AUTO_CLOSE int fd = -1;
     struct ss_judgement why;
+    struct ss_inside inside;
     struct ss_seal seal;
     uint64_t size = 0;
 
     bool open = ss_image_open(path, &fd, &size, &why);
     bool sealed = open && ss_image_seal(fd, &seal, &why);
-    if (!sealed && !json)
-        return report_judgement(path, &why);
-    SS_AUTO_FREE char *name = text_quote(path);
+    bool looked = open && look_inside(fd, size, &inside);
     SS_AUTO_FREE char *line = open ? raw_line(fd, SS_SEAL_XATTR) : report_format("%s", "");
     if (!json) {
-        printf("%s: sealed image\n", name);
-        print_seal(&seal);
-        if (size != seal.size)
-            print_size("now:", size);
-        print_field("record:", line);
-        return SS_CLASS_INTACT;
+        if (open)
+            print_image(path, sealed ? &seal : NULL, size, line, looked ? &inside : NULL);
+        return sealed ? SS_CLASS_INTACT : report_judgement(path, &why);
     }
     json_t *object = json_line_file(path, "image");
     if (open)
@@ -179,6 +203,8 @@ static enum ss_class show_image(const char *path, bool json)
         json_line_judgement(object, &why);
     if (*line)
         json_line_text(object, "record", line);
+    if (looked)
+        json_line_put(object, "inside", facts_json(&inside));
     json_line_print(object);
     return sealed ? SS_CLASS_INTACT : ss_finding_text(why.finding)->class;
 }
@@ -190,6 +216,7 @@ struct draft_view {
     const struct ss_scan_entry *entry;
     const struct ss_seal *seal; /* NULL: none */
     const char *line;
+    const struct ss_inside *inside; /* NULL: it can not be read */
 };
 
 static void print_draft(const char *path, const struct draft_view *view)
@@ -211,6 +238,8 @@ static void print_draft(const char *path, const struct draft_view *view)
         printf("its seal:\n");
         print_seal(view->seal);
     }
+    if (view->inside)
+        facts_print(view->inside);
 }
 
 static void print_draft_json(const char *path, const struct draft_view *view)
@@ -230,6 +259,8 @@ static void print_draft_json(const char *path, const struct draft_view *view)
         json_line_put(object, "seal", json_seal(view->seal));
     if (*view->line)
         json_line_text(object, "record", view->line);
+    if (view->inside)
+        json_line_put(object, "inside", facts_json(view->inside));
     json_line_print(object);
 }
 
@@ -248,6 +279,7 @@ static enum ss_class show_draft(const char *path, bool json)
     SS_DRAFTFILE_AUTO_CLOSE struct ss_draftfile draft = SS_DRAFTFILE_NONE;
     struct ss_scan_entry entry;
     struct ss_judgement why;
+    struct ss_inside inside;
     struct ss_seal seal;
 
     if (!ss_draftfile_open(path, SS_DRAFTFILE_READ, &draft, &why))
@@ -263,6 +295,7 @@ static enum ss_class show_draft(const char *path, bool json)
         .entry = &entry,
         .seal = ss_seal_read(draft.fd, &seal) == 0 ? &seal : NULL,
         .line = line,
+        .inside = look_inside(draft.fd, (uint64_t)draft.st.st_size, &inside) ? &inside : NULL,
     };
     if (json)
         print_draft_json(path, &view);
