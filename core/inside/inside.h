@@ -27,6 +27,10 @@ struct ss_fact {
 struct ss_inside_options {
     bool deep; /* look at all of it, decompress to the end; else only at headers, tables and ends */
 
+    /* A libvirt image whose own mark says that it is not complete is judged as if it said that it is: what is known of
+     * it but for the mark, which libvirt writes last. Nothing changes for other images. */
+    bool assume_done;
+
     const _Atomic bool *stop; /* when it becomes true the check ends soon, with -ECANCELED; may be NULL */
     /* Called now and then by the calling thread, with how much of size (bytes of the file) is done. A non-zero return
      * (-errno) ends the check with that value. May be NULL. */

@@ -14,6 +14,7 @@
 #include "qemu_stream.h"
 
 #define WHY_MAX 256
+#define DONE_MAGIC "LibvirtQemudSave"
 
 static bool matches(const unsigned char *head, size_t len, uint64_t size)
 {
@@ -145,6 +146,10 @@ static int check(const struct ss_job *job)
     if (r < 0 && r != -ENODATA)
         return r;
     ss_format_probe(bytes, sizeof bytes, job->size, &probe);
+    if (probe.marked_partial && job->options->assume_done) {
+        memcpy(bytes, DONE_MAGIC, sizeof DONE_MAGIC - 1);
+        ss_format_probe(bytes, sizeof bytes, job->size, &probe);
+    }
     ss_libvirt_header_decode(bytes, &header);
     bool known = job->size >= sizeof bytes && header.version <= SS_LIBVIRT_VERSION_MAX;
     if (known)
