@@ -52,16 +52,6 @@ static int compare_entries(const void *left, const void *right)
     return order ? order : strcmp(a->id, b->id); /* an image has no id and comes before its drafts */
 }
 
-/* The path of a draft as salvage and discard take it. The caller frees it. */
-static char *draft_path(const char *dir, const struct ss_scan_entry *entry)
-{
-    size_t len = strlen(dir);
-
-    while (len > 1 && dir[len - 1] == '/')
-        len--;
-    return report_format("%.*s%s" SS_DRAFT_PREFIX "%s", (int)len, dir, dir[len - 1] == '/' ? "" : "/", entry->id);
-}
-
 /* ---- for programs ---- */
 
 static json_t *json_entry(const char *dir, const struct ss_scan_entry *entry, time_t now)
@@ -72,7 +62,7 @@ static json_t *json_entry(const char *dir, const struct ss_scan_entry *entry, ti
     json_line_text(object, "kind", entry->draft ? "draft" : "image");
     json_line_text(object, "state", ss_state_name(entry->state));
     if (entry->draft) {
-        SS_AUTO_FREE char *path = draft_path(dir, entry);
+        SS_AUTO_FREE char *path = text_draft_path(dir, entry->id);
         json_line_text(object, "id", entry->id);
         json_line_text(object, "path", path);
     }
@@ -139,7 +129,7 @@ static void print_table(const char *dir, const struct listing *listing)
         SS_AUTO_FREE char *name = *entry->name ? text_quote(entry->name) : report_format("?");
         print_row(entry, name, width, now);
         if (entry->draft) {
-            SS_AUTO_FREE char *path = draft_path(dir, entry);
+            SS_AUTO_FREE char *path = text_draft_path(dir, entry->id);
             SS_AUTO_FREE char *quoted = text_quote(path);
             printf("  %s\n", quoted);
         }
@@ -172,7 +162,8 @@ static enum ss_class report_unreadable(const char *dir, const struct listing *li
         struct ss_judgement why;
         if (entry->finding != SS_IO_ERROR && entry->finding != SS_NO_PERMISSION)
             continue;
-        SS_AUTO_FREE char *path = entry->draft ? draft_path(dir, entry) : report_format("%s/%s", dir, entry->name);
+        SS_AUTO_FREE char *path =
+            entry->draft ? text_draft_path(dir, entry->id) : report_format("%s/%s", dir, entry->name);
         ss_judge(&why, entry->finding, "%s", entry->detail);
         worst = ss_class_worse(worst, report_judgement(path, &why));
     }

@@ -16,7 +16,8 @@ struct command {
 };
 
 extern const struct command command_status, command_verify, command_show, command_discard, command_salvage, command_run,
-    command_errors, command_classify, command_checkpoint, command_manifest;
+    command_errors, command_classify, command_checkpoint, command_seal, command_quarantine, command_finish,
+    command_expire, command_manifest;
 
 /* An option, long form only; but "recursive" is -r, too, and "output" -o. */
 struct command_flag {

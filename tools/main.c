@@ -9,8 +9,9 @@
 #include "text.h"
 
 static const struct command *const commands[] = {
-    &command_status, &command_verify, &command_show,     &command_discard,    &command_salvage,
-    &command_run,    &command_errors, &command_classify, &command_checkpoint, &command_manifest,
+    &command_status, &command_verify,     &command_show,       &command_discard,  &command_salvage,
+    &command_seal,   &command_quarantine, &command_finish,     &command_expire,   &command_run,
+    &command_errors, &command_classify,   &command_checkpoint, &command_manifest,
 };
 
 static void print_help(FILE *stream)

@@ -2,8 +2,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "core/check/quote.h"
+#include "core/draft.h"
 #include "core/utc.h"
 #include "core/util.h"
 #include "report.h"
@@ -25,6 +27,15 @@ size_t text_width(const char *s)
     for (; *s; s++)
         width += ((unsigned char)*s & 0xc0) != 0x80;
     return width;
+}
+
+char *text_draft_path(const char *dir, const char *id)
+{
+    size_t len = strlen(dir);
+
+    while (len > 1 && dir[len - 1] == '/')
+        len--;
+    return report_format("%.*s%s" SS_DRAFT_PREFIX "%s", (int)len, dir, dir[len - 1] == '/' ? "" : "/", id);
 }
 
 void text_size(uint64_t bytes, char buf[TEXT_SIZE_MAX])

@@ -17,6 +17,9 @@ char *text_safe(const char *s);
 /* Columns on a terminal, one for each code point. */
 size_t text_width(const char *s);
 
+/* The path of the draft with this id in dir, as salvage and discard take it. The caller frees it. */
+char *text_draft_path(const char *dir, const char *id);
+
 void text_size(uint64_t bytes, char buf[TEXT_SIZE_MAX]);
 void text_age(int64_t seconds, char buf[TEXT_AGE_MAX]);
 

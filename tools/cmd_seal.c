@@ -1,0 +1,192 @@
+/* saveseal seal: gives a seal to an image that has none, after a deep check. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "core/check/check.h"
+#include "core/util.h"
+#include "facts.h"
+#include "imagefile.h"
+#include "json_line.h"
+#include "outcome.h"
+#include "progress.h"
+#include "report.h"
+#include "sealing.h"
+#include "text.h"
+#include "watch.h"
+
+static const char help[] = "Gives a seal to an image that was there before, or came by another way: all of\n"
+                           "it is checked first, as by saveseal verify --deep. An image that is damaged\n"
+                           "inside is never sealed. One that is sealed already, and intact, stays as it\n"
+                           "is. Symbolic links are followed.\n"
+                           "\n"
+                           "  --force     seal it also when nothing proves that its end is there, or when\n"
+                           "              it was changed since it was sealed: you say that it is good\n"
+                           "  --json      one JSON object a line for each PATH\n"
+                           "  -h, --help  this text\n"
+                           "\n"
+                           "Exit status: 0 all sealed; 1 damaged; 2 no such file, no image, not allowed,\n"
+                           "no extended attributes; 3 being written, or I/O trouble: try again; 4 not\n"
+                           "proven: --force seals it. Of several the worst, in the order 1 2 3 4 0.\n";
+
+enum decision { KEEP, SEAL, REFUSE };
+
+/* ---- deciding ---- */
+
+static struct ss_digest_run quiet_run(struct progress *progress)
+{
+    return (struct ss_digest_run){.stop = watch_stop(), .progress = progress_step, .context = progress};
+}
+
+static void check_deep(const char *path, int fd, struct ss_check *check)
+{
+    struct progress progress;
+    const struct ss_check_options options = {.level = SS_CHECK_DEEP, .run = quiet_run(&progress)};
+
+    progress_start(&progress, path);
+    ss_check_fd(fd, &options, check);
+    progress_end(&progress);
+}
+
+/* For an image whose seal does not fit: then nobody has looked inside yet. */
+static void look_inside(const char *path, int fd, struct ss_check *check)
+{
+    struct progress progress;
+    const struct ss_inside_options options = {
+        .deep = true, .stop = watch_stop(), .progress = progress_step, .context = &progress};
+
+    progress_start(&progress, path);
+    int r = ss_inside_check(fd, check->size, &options, &check->inside);
+    progress_end(&progress);
+    check->looked_inside = r == 0;
+    if (r < 0)
+        ss_judge_errno(&check->why, r);
+    else
+        ss_judge(&check->why, check->inside.finding, "%s", check->inside.detail);
+}
+
+static bool is_of_seal(enum ss_finding finding)
+{
+    return finding == SS_HEADER_MISMATCH || finding == SS_CONTENT_MISMATCH || finding == SS_TRUNCATED ||
+           finding == SS_GROWN || finding == SS_SEAL_INVALID;
+}
+
+static void add_hint(struct ss_judgement *why, const char *hint)
+{
+    size_t len = strlen(why->detail);
+
+    snprintf(why->detail + len, sizeof why->detail - len, "%s%s", len ? "; " : "", hint);
+}
+
+static enum decision decide_sealed(struct ss_check *check, bool force)
+{
+    if (check->why.finding != SS_INTACT)
+        return REFUSE;
+    return force && !check->seal.has_verity ? SEAL : KEEP; /* one of the header alone can be made a whole one */
+}
+
+/* Leaves in check->why what the image is, or why it is refused. */
+static enum decision decide(const char *path, int fd, bool force, struct ss_check *check)
+{
+    if (is_of_seal(check->why.finding)) {
+        if (!force) {
+            add_hint(&check->why, "--force seals it anew, if it was changed on purpose");
+            return REFUSE;
+        }
+        look_inside(path, fd, check);
+    } else if (check->has_seal) {
+        return decide_sealed(check, force);
+    }
+    if (check->why.finding == SS_COMPLETE)
+        return SEAL;
+    if (!check->looked_inside || ss_finding_text(check->why.finding)->class != SS_CLASS_UNKNOWN)
+        return REFUSE; /* a seal of a newer version belongs here, too */
+    if (!force)
+        add_hint(&check->why, "--force seals it, if you know that it is good");
+    return force ? SEAL : REFUSE;
+}
+
+/* ---- telling ---- */
+
+static enum ss_class tell(const char *path, const char *action, const struct ss_check *check, bool json)
+{
+    bool proven = check->why.finding == SS_COMPLETE, kept = check->why.finding == SS_INTACT;
+    SS_AUTO_FREE char *name = text_quote(path);
+    char size[TEXT_SIZE_MAX];
+
+    if (json) {
+        json_t *object = outcome_done(path, "image", action);
+        json_line_text(object, "found", ss_finding_text(check->why.finding)->id);
+        json_line_number(object, "size", check->size);
+        if (check->looked_inside)
+            json_line_put(object, "inside", facts_json(&check->inside));
+        json_line_print(object);
+        return SS_CLASS_INTACT;
+    }
+    text_size(check->size, size);
+    printf("%s: %s (%s%s, %s)\n", name, action,
+           proven ? "complete by its own marks: "
+           : kept ? ""
+                  : "as you say that it is good; nothing in it proves that: ",
+           check->looked_inside ? check->inside.title : "image", size);
+    return SS_CLASS_INTACT;
+}
+
+/* ---- doing ---- */
+
+static bool begin(const char *path, struct imagefile *image, struct watch *watch, struct ss_judgement *why)
+{
+    if (!imagefile_open(path, true, image, why))
+        return false;
+    int r = watch_begin(watch, image->fd);
+    if (r == -EBUSY)
+        ss_judge(why, SS_DRAFT_IN_PROGRESS, "somebody has it open for writing");
+    else if (r < 0)
+        ss_judge_errno(why, r);
+    return r == 0;
+}
+
+static enum ss_class seal(const char *path, bool force, bool json)
+{
+    IMAGEFILE_AUTO_CLOSE struct imagefile image = IMAGEFILE_NONE;
+    WATCH_AUTO_END struct watch watch = WATCH_NONE;
+    struct ss_check check = {0};
+
+    if (!begin(path, &image, &watch, &check.why))
+        return outcome_refused(path, "image", &check.why, json);
+    check_deep(path, image.fd, &check);
+    bool sealed = check.has_seal || check.why.finding == SS_SEAL_INVALID;
+    enum decision decision = decide(path, image.fd, force, &check);
+    if (!watch_is_quiet(&watch)) {
+        ss_judge(&check.why, SS_CHANGED_WHILE_READING, "%s", "");
+        decision = REFUSE;
+    }
+    if (decision == KEEP)
+        return tell(path, check.content ? "already sealed, intact" : "already sealed, header intact", &check, json);
+    struct ss_judgement why = check.why;
+    if (decision == REFUSE ||
+        !sealing_make(image.fd, path, force ? "saveseal seal --force" : "saveseal seal", &watch, &why))
+        return outcome_refused(path, "image", &why, json);
+    return tell(path, sealed ? "sealed anew" : "sealed", &check, json);
+}
+
+static enum ss_class run(int argc, char **argv)
+{
+    bool force = false, json = false;
+    const struct command_flag flags[] = {{"force", &force, NULL}, {"json", &json, NULL}, {NULL, NULL, NULL}};
+    enum ss_class class;
+
+    int first = command_parse(&command_seal, argc, argv, flags, 1, INT_MAX, &class);
+    if (first < 0)
+        return class;
+    class = SS_CLASS_INTACT;
+    for (int i = first; i < argc; i++) {
+        class = ss_class_worse(class, seal(argv[i], force, json));
+        fflush(stdout); /* the next may take minutes */
+    }
+    return class;
+}
+
+const struct command command_seal = {"seal", "[--force] [--json] PATH...", "seal images that have no seal", help, run};
