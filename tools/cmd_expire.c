@@ -60,7 +60,7 @@ static int64_t age_of(const struct ss_draftfile *draft, time_t now)
     time_t mtime = draft->st.st_mtim.tv_sec;
     time_t last = draft->record_error == 0 && draft->record.opened > mtime ? draft->record.opened : mtime;
 
-    return now > last ? now - last : 0; /* a clock that was set back makes nothing old */
+    return now - last; /* negative where a clock was set back: never old */
 }
 
 static bool agrees_with_seal(int fd)
@@ -270,7 +270,7 @@ static void print_json(const struct batch *batch, bool dry)
         json_line_text(draft, "action", actions[candidate->fate]);
         json_line_text(draft, "name", candidate->entry.name);
         json_line_number(draft, "size", candidate->entry.size);
-        json_line_signed(draft, "age", candidate->age);
+        json_line_signed(draft, "age", candidate->age > 0 ? candidate->age : 0);
         json_line_text(draft, "reason", ss_finding_text(candidate->entry.finding)->id);
         if (json_array_append_new(drafts, draft) < 0)
             report_must(NULL);

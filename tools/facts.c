@@ -21,7 +21,9 @@ static void print_line(const char *key, const char *text)
 void facts_print(const struct ss_inside *inside)
 {
     const struct ss_finding_text *text = ss_finding_text(inside->finding);
-    SS_AUTO_FREE char *marks = report_format("%s: %s%s%s%s", text->id, text->sentence, *inside->detail ? " (" : "",
+    /* Whether it has a seal is said elsewhere. */
+    const char *sentence = inside->finding == SS_COMPLETE ? "its own marks say that its end is there" : text->sentence;
+    SS_AUTO_FREE char *marks = report_format("%s: %s%s%s%s", text->id, sentence, *inside->detail ? " (" : "",
                                              inside->detail, *inside->detail ? ")" : "");
 
     print_line("inside", inside->title);

@@ -1,0 +1,599 @@
+#!/bin/bash
+# saveseal seal, quarantine, expire, finish, and what salvage and show tell: on a plain directory, on a live mount, on a
+# terminal, and killed at each of their system calls.
+#
+# SAVESEAL      path of the tool
+# TEST_BIN_DIR  directory of mkseal and lockdraft
+# SAVESEALFS    path of the daemon
+set -u
+
+: "${SAVESEAL:?path of the tool}" "${TEST_BIN_DIR:?directory of the test helpers}" "${SAVESEALFS:?path of the daemon}"
+MKSEAL=$TEST_BIN_DIR/mkseal
+LOCKDRAFT=$TEST_BIN_DIR/lockdraft
+export SAVESEAL
+
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/saveseal-repair.XXXXXX") || exit 1
+chmod 755 "$WORK"
+OUT=$WORK/out ERR=$WORK/err DIR=$WORK/dir
+mkdir "$DIR"
+FAILED=0
+RC=0
+LOCK_PID='' LOCK_FIFO=$WORK/lock.fifo
+DAEMON='' WRITER=''
+
+# shellcheck disable=SC2317 # called by the trap
+cleanup() {
+    exec 8>&- 9>&-
+    [ -z "$WRITER" ] || kill "$WRITER" 2>/dev/null
+    if mountpoint -q "$WORK/mnt" 2>/dev/null; then umount -l "$WORK/mnt"; fi
+    if mountpoint -q "$WORK/bare" 2>/dev/null; then umount "$WORK/bare"; fi
+    [ -z "$DAEMON" ] || wait "$DAEMON"
+    [ ! -e "$DIR/fixed" ] || chattr -i "$DIR/fixed"
+    chmod -R u+rwx "$WORK" 2>/dev/null
+    rm -rf "$WORK"
+}
+trap cleanup EXIT
+
+# shellcheck source=tests/lib/tools.sh
+. "$(dirname "$0")/lib/tools.sh"
+# shellcheck source=tests/lib/images.sh
+. "$(dirname "$0")/lib/images.sh"
+
+cannot() { # WHY: a part that can not run
+    if [ "${SAVESEAL_MUST_RUN:-0}" = 1 ]; then not_ok "$1"; else skip "$1" 'can not run here'; fi
+}
+
+seal_of() { getfattr --only-values -n user.saveseal.seal "$1" 2>/dev/null; }
+record_of() { getfattr --only-values -n user.saveseal.draft "$1" 2>/dev/null; }
+# shellcheck disable=SC2317 # called by check
+has_no_seal() { ! getfattr -n user.saveseal.seal "$1" >/dev/null 2>&1; }
+drafts() { find "$DIR" -name '.saveseal.*'; }
+# shellcheck disable=SC2317
+no_drafts() { [ -z "$(drafts)" ]; }
+
+wait_for() { # COMMAND...
+    local end=$((SECONDS + 20))
+    until "$@"; do
+        [ "$SECONDS" -lt "$end" ] || return 1
+        sleep 0.02
+    done
+}
+
+# ---- seal ----
+
+test_seal() {
+    local before
+    fresh
+    cp "$STREAM" "$DIR/stream"
+    libvirt_image "$DIR/done" Save
+    libvirt_image "$DIR/part" Part
+    libvirt_image "$DIR/cut" Save 5
+    image "$DIR/raw"
+    expect 'seal: complete by its own marks' 0 out 'stream: sealed (complete by its own marks' seal "$DIR/stream"
+    expect 'seal: then it is whole' 0 out 'stream: whole' verify "$DIR/stream"
+    check 'seal: writer' grep -q 'writer=saveseal%20seal$' <<<"$(seal_of "$DIR/stream")"
+    before=$(seal_of "$DIR/stream")
+    expect 'seal: again' 0 out 'already sealed, intact' seal "$DIR/stream"
+    expect 'seal: again, --force' 0 out 'already sealed, intact' seal --force "$DIR/stream"
+    check 'seal: again, the seal stays' test "$(seal_of "$DIR/stream")" = "$before"
+    expect 'seal: libvirt image, JSON' 0 none '' seal --json "$DIR/done"
+    json 'seal: JSON' 'd[0]["action"] == "sealed" and d[0]["found"] == "complete" and d[0]["exit"] == 0 and
+        d[0]["inside"]["kind"] == "libvirt"'
+    expect 'seal: not proven' 4 err 'raw: end-unproven: ' seal "$DIR/raw"
+    check 'seal: not proven, says how' grep -q -- '--force seals it' "$ERR"
+    check 'seal: not proven, no seal' has_no_seal "$DIR/raw"
+    expect 'seal: several, the worst counts' 1 none '' seal --json "$DIR/part" "$DIR/raw" "$DIR/stream"
+    json 'seal: several' '[(o["action"], o["exit"]) for o in d] ==
+        [("refused", 1), ("refused", 4), ("already sealed, intact", 0)]'
+    expect 'seal: --force' 0 out 'as you say that it is good' seal --force "$DIR/raw"
+    check 'seal: --force is in the seal' grep -q 'writer=saveseal%20seal%20--force$' <<<"$(seal_of "$DIR/raw")"
+    expect 'seal: --force, whole' 0 out 'raw: whole' verify "$DIR/raw"
+    expect 'seal: marked incomplete' 1 err 'part: format-incomplete: ' seal --force "$DIR/part"
+    expect 'seal: damaged inside, also with --force' 1 err 'cut: stream-damaged: ' seal --force "$DIR/cut"
+    check 'seal: damaged, no seal' has_no_seal "$DIR/cut"
+}
+
+test_seal_changed() {
+    local before
+    fresh
+    sealed "$DIR/changed"
+    libvirt_image "$DIR/cut" Save
+    "$MKSEAL" "$DIR/cut"
+    truncate -s -5 "$DIR/cut"
+    flip "$DIR/changed" 40000
+    before=$(seal_of "$DIR/changed")
+    expect 'seal: changed since it was sealed' 1 err 'content-mismatch: ' seal "$DIR/changed"
+    check 'seal: changed, the old seal stays' test "$(seal_of "$DIR/changed")" = "$before"
+    expect 'seal: changed, --force' 0 out 'sealed anew' seal --force "$DIR/changed"
+    expect 'seal: sealed anew' 0 out 'changed: whole' verify "$DIR/changed"
+    before=$(seal_of "$DIR/cut")
+    expect 'seal: cut since it was sealed, --force' 1 err 'stream-damaged: ' seal --force "$DIR/cut"
+    check 'seal: cut, the old seal stays' test "$(seal_of "$DIR/cut")" = "$before"
+    setfattr -n user.saveseal.seal -v 'what is this' "$DIR/changed"
+    expect 'seal: unreadable seal' 1 err 'seal-invalid: ' seal "$DIR/changed"
+    expect 'seal: unreadable seal, --force' 0 out 'sealed anew' seal --force "$DIR/changed"
+    setfattr -n user.saveseal.seal -v 'saveseal/2 tree=x' "$DIR/changed"
+    expect 'seal: seal of a newer version' 4 err 'seal-too-new: ' seal --force "$DIR/changed"
+    check 'seal: seal of a newer version stays' test "$(seal_of "$DIR/changed")" = 'saveseal/2 tree=x'
+    image "$DIR/thin"
+    "$MKSEAL" --header "$DIR/thin"
+    expect 'seal: of the header only' 0 out 'already sealed, header intact' seal "$DIR/thin"
+    expect 'seal: of the header only, --force' 0 out 'sealed anew' seal --force "$DIR/thin"
+    expect 'seal: made whole' 0 out 'thin: whole' verify "$DIR/thin"
+}
+
+test_seal_requests() {
+    fresh
+    cp "$STREAM" "$DIR/vm"
+    ln "$DIR/vm" "$DIR/other-name"
+    ln -s vm "$DIR/link"
+    mkdir "$DIR/sub"
+    mkfifo "$DIR/pipe"
+    draft 00000000000000aa vm interrupted writer-killed
+    expect 'seal: a draft' 2 err 'it is a draft' seal --force "$DIR/.saveseal.00000000000000aa"
+    expect 'seal: directory' 2 err 'not-a-file' seal "$DIR/sub"
+    expect 'seal: fifo does not hang' 2 err 'not-a-file' seal "$DIR/pipe"
+    expect 'seal: not there' 2 err 'not-found' seal "$DIR/none"
+    exec 8>>"$DIR/vm"
+    expect 'seal: open for writing' 3 err 'somebody has it open for writing' seal --force "$DIR/vm"
+    exec 8>&-
+    check 'seal: open for writing, no seal' has_no_seal "$DIR/vm"
+    expect 'seal: a symbolic link leads to it' 0 out 'link: sealed' seal "$DIR/link"
+    expect 'seal: a hard link has it, too' 0 out 'other-name: whole' verify "$DIR/other-name"
+    if [ "$(id -u)" -ne 0 ]; then
+        cannot 'seal: files of others'
+        return
+    fi
+    image "$DIR/read-only"
+    chown 65534 "$DIR" "$DIR/read-only"
+    chmod 444 "$DIR/read-only"
+    run_unprivileged seal --force "$DIR/read-only"
+    check 'seal: read-only file of its owner' test "$RC" -eq 0 -a "$(stat -c %a "$DIR/read-only")" = 444
+    image "$DIR/roots"
+    run_unprivileged seal --force "$DIR/roots"
+    check 'seal: no-permission' test "$RC" -eq 2
+    check 'seal: no-permission says so' grep -q 'no-permission' "$ERR"
+    chmod 666 "$DIR/roots"
+    run_unprivileged seal --force "$DIR/roots"
+    check 'seal: where no lease is given' test "$RC" -eq 0
+    image "$DIR/fixed"
+    if chattr +i "$DIR/fixed" 2>/dev/null; then
+        expect 'seal: immutable' 2 err 'it may be immutable' seal --force "$DIR/fixed"
+        chattr -i "$DIR/fixed"
+    else
+        skip 'seal: immutable' 'the file system has no such attribute'
+    fi
+    mkdir -p "$WORK/bare"
+    mount -t ramfs none "$WORK/bare"
+    image "$WORK/bare/vm"
+    expect 'seal: no attributes' 2 err 'has no extended attributes' seal --force "$WORK/bare/vm"
+    expect 'quarantine: no attributes' 2 err 'has no extended attributes' quarantine --force "$WORK/bare/vm"
+    check 'quarantine: no attributes, it stays' test -e "$WORK/bare/vm"
+    libvirt_image "$WORK/bare/part"
+    expect 'finish: no attributes' 0 err 'it has no seal' finish --force "$WORK/bare/part"
+    check 'finish: no attributes, done' test "$(mark_of "$WORK/bare/part")" = LibvirtQemudSave
+    umount "$WORK/bare"
+}
+
+# The tool under strace, as $by when that is set. LeakSanitizer does not work there.
+traced() { # INJECTION ARGUMENT...
+    # shellcheck disable=SC2086 # the prefix is words
+    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 timeout 60 ${by:-} strace -qq -o "$WORK/trace" \
+        -e "inject=$1" "$SAVESEAL" "${@:2}" >"$OUT" 2>"$ERR" </dev/null
+}
+
+# Somebody writes while it is being sealed: with a lease, and where the kernel gives none.
+test_seal_race() {
+    local by
+    fresh
+    image "$DIR/vm"
+    traced fsync:delay_enter=500000:when=1 seal --force "$DIR/vm" &
+    WRITER=$!
+    wait_for grep -qs fsync "$WORK/trace"
+    printf more >>"$DIR/vm"
+    wait "$WRITER"
+    RC=$? WRITER=
+    check 'seal: written meanwhile' test "$RC" -eq 3
+    check 'seal: written meanwhile says so' grep -q 'changed-while-reading' "$ERR"
+    check 'seal: written meanwhile, no seal' has_no_seal "$DIR/vm"
+    [ "$(id -u)" -eq 0 ] || return
+    by='setpriv --reuid=65534 --regid=65534 --clear-groups'
+    chmod 666 "$DIR/vm"
+    rm "$WORK/trace"
+    chmod 777 "$WORK"
+    traced fsync:delay_exit=500000:when=1 seal --force "$DIR/vm" &
+    WRITER=$!
+    wait_for grep -qs fsync "$WORK/trace"
+    printf more >>"$DIR/vm"
+    wait "$WRITER"
+    RC=$? WRITER=
+    chmod 755 "$WORK"
+    check 'seal: written meanwhile, no lease' test "$RC" -eq 3
+    check 'seal: written meanwhile, no lease, no seal' has_no_seal "$DIR/vm"
+}
+
+# ---- quarantine ----
+
+test_quarantine() {
+    local path sum
+    fresh
+    for name in body good forced; do sealed "$DIR/$name"; done
+    flip "$DIR/body" 40000
+    libvirt_image "$DIR/part"
+    image "$DIR/raw"
+    sum=$(hash_of "$DIR/body")
+    expect 'quarantine: damaged' 0 out 'body: set aside as ' quarantine "$DIR/body"
+    path=$(grep -o "$DIR/.saveseal.[0-9a-f]*" "$OUT")
+    check 'quarantine: the name is gone' test ! -e "$DIR/body"
+    check 'quarantine: same bytes' test "$(hash_of "$path")" = "$sum"
+    expect 'quarantine: verify tells where it is' 2 err "the draft is $path" verify "$DIR/body"
+    run status --json "$DIR"
+    json 'quarantine: status' '[(e["name"], e["state"], e["reason"], e["writer"]) for e in drafts.values()] ==
+        [("body", "interrupted", "content-mismatch", "mkseal")]'
+    expect 'quarantine: verify tells the reason' 1 out 'content-mismatch: ' verify "$path"
+    expect 'quarantine: salvage tells what its seal says' 0 out 'its seal:     content-mismatch: ' \
+        salvage "$path" "$DIR/body"
+    check 'quarantine: salvage brings it back' test "$(hash_of "$DIR/body")" = "$sum"
+    expect 'quarantine: incomplete by its own mark' 0 out 'format-incomplete' quarantine "$DIR/part"
+    rm "$(drafts)"
+    expect 'quarantine: intact' 2 err 'it is not damaged: intact' quarantine "$DIR/good"
+    expect 'quarantine: unknown' 4 err 'end-unproven' quarantine "$DIR/raw"
+    expect 'quarantine: of three, JSON' 4 none '' quarantine --json "$DIR/raw" "$DIR/raw"
+    json 'quarantine: refused in JSON' '[o["action"] for o in d] == ["refused", "refused"]'
+    check 'quarantine: what is not damaged stays' test -e "$DIR/good" -a -e "$DIR/raw"
+    expect 'quarantine: --force, JSON' 0 none '' quarantine --force --json "$DIR/forced"
+    json 'quarantine: JSON' 'd[0]["action"] == "set-aside" and d[0]["reason"] == "quarantined" and
+        ".saveseal." in d[0]["draft"] and d[0]["links"] == 1'
+    check 'quarantine: --force' test ! -e "$DIR/forced"
+    run status --json "$DIR"
+    json 'quarantine: status of what was forced' '[e["reason"] for e in drafts.values()] == ["quarantined"]'
+}
+
+test_quarantine_requests() {
+    local path=$DIR/.saveseal.00000000000000aa
+    fresh
+    sealed "$DIR/vm"
+    flip "$DIR/vm" 10
+    ln -s vm "$DIR/link"
+    ln "$DIR/vm" "$DIR/other-name"
+    expect 'quarantine: a symbolic link' 2 err "name the image itself, $DIR/vm" quarantine --force "$DIR/link"
+    expect 'quarantine: directory' 2 err 'not-a-file' quarantine --force "$DIR"
+    expect 'quarantine: not there' 2 err 'not-found' quarantine --force "$DIR/none"
+    exec 8>>"$DIR/vm"
+    expect 'quarantine: open for writing' 3 err 'somebody has it open for writing' quarantine --force "$DIR/vm"
+    exec 8>&-
+    draft 00000000000000aa vm writing
+    expect 'quarantine: a draft' 2 err 'it is a draft' quarantine --force "$path"
+    lock "$path"
+    expect 'quarantine: a new version is being saved' 3 err 'draft-in-progress' quarantine "$DIR/vm"
+    check 'quarantine: refused, the image stays' test -e "$DIR/vm" -a -z "$(record_of "$DIR/vm")"
+    expect 'quarantine: a new version is being saved, --force' 0 err 'other names' quarantine --force "$DIR/vm"
+    check 'quarantine: the draft that is being saved stays' test -e "$path" -a "$(drafts | wc -l)" -eq 2
+    unlock
+}
+
+# ---- expire ----
+
+old_draft() { # ID [DATE]: what draft or libvirt_draft made
+    touch -d "${2:-2023-11-20}" "$DIR/.saveseal.$1"
+}
+
+test_expire() {
+    local path=$DIR/.saveseal.00000000000000
+    fresh
+    sealed "$DIR/image"
+    touch -d 2020-01-01 "$DIR/image"
+    draft 00000000000000a1 vm interrupted writer-killed
+    draft 00000000000000a2 vm interrupted write-failed
+    draft 00000000000000b1 young interrupted writer-killed
+    draft 00000000000000b2 future interrupted writer-killed
+    draft 00000000000000b3 live writing
+    draft 00000000000000b4 closed interrupted closed-unpublished
+    draft 00000000000000b5 taken interrupted name-taken
+    libvirt_draft 00000000000000b6 interrupted writer-killed
+    image "${path}b7"
+    libvirt_draft 00000000000000a3 interrupted writer-killed 5
+    draft 00000000000000b8 recent interrupted writer-killed
+    setfattr -n user.saveseal.draft "${path}b8" -v "saveseal/1 target=recent state=interrupted reason=writer-killed \
+pid=0 start=0 opened=$(date -u -d '2 days ago' +%Y-%m-%dT%H:%M:%SZ)"
+    for id in a1 a2 a3 b3 b4 b5 b6 b7 b8; do old_draft "00000000000000$id"; done
+    old_draft 00000000000000b2 2099-01-01
+    lock "${path}b3"
+    expect 'expire: without a terminal' 2 err '--force or --dry-run is needed' expire --older-than 7d "$DIR"
+    expect 'expire: --json does not ask' 2 err '--force or --dry-run is needed' expire --json --older-than 7d "$DIR"
+    expect 'expire: --dry-run' 0 out '3 drafts would be deleted' expire --older-than 7d --dry-run "$DIR"
+    check 'expire: --dry-run names them' grep -q "^${path}a1: would be deleted (draft of vm, 64.0 KiB, .*, writer-killed)" "$OUT"
+    check 'expire: names what may be whole' test "$(grep -c 'kept, it may be whole' "$OUT")" -eq 3
+    expect 'expire: --dry-run, JSON' 0 none '' expire --older-than 7d --dry-run --json "$DIR"
+    json 'expire: JSON' '{o["path"][-2:]: o["action"] for o in d[0]["drafts"]} ==
+        {"a1": "would-delete", "a2": "would-delete", "a3": "would-delete", "b1": "young", "b2": "young",
+         "b4": "may-be-whole", "b5": "may-be-whole", "b6": "may-be-whole", "b8": "young"} and
+        d[0]["summary"]["would_delete"] == 3'
+    run_on_terminal n expire --older-than 7d "$DIR"
+    check 'expire: a no' test "$RC" -eq 2 -a "$(drafts | wc -l)" -eq 11
+    check 'expire: the question' grep -q 'Delete 3 drafts?' "$OUT"
+    run_on_terminal y expire --older-than 7d "$DIR"
+    check 'expire: a yes' test "$RC" -eq 0 -a "$(drafts | sed 's/.*\(..\)$/\1/' | sort | tr '\n' ' ')" = \
+        'b1 b2 b3 b4 b5 b6 b7 b8 '
+    expect 'expire: nothing left to do' 0 out '0 drafts deleted' expire --older-than 7d --force "$DIR"
+    expect 'expire: --also-complete' 0 out '3 drafts deleted' expire --older-than 1w --also-complete --force "$DIR"
+    unlock
+    expect 'expire: interrupted since' 0 out '1 draft deleted' expire --older-than 7d --force "$DIR"
+    expect 'expire: opened two days ago' 0 out '1 draft deleted' expire --older-than 47h --force "$DIR"
+    expect 'expire: all that are not of the future' 0 out '1 draft deleted' expire --older-than 0s --force "$DIR"
+    check 'expire: kept, of the future, and without a record' test "$(drafts | wc -l)" -eq 2 -a -e "${path}b2" -a -e "${path}b7"
+    check 'expire: images stay' test -e "$DIR/image"
+}
+
+test_expire_requests() {
+    local wrong
+    fresh
+    for wrong in 7 d 7x -1d 1.5d '' '7 d' 7dd 999999999999999999999d 99999999999d; do
+        expect "expire: no duration: '$wrong'" 2 err 'takes a number' expire "--older-than=$wrong" --force "$DIR"
+    done
+    expect 'expire: no duration' 2 err '--older-than is missing' expire --force "$DIR"
+    expect 'expire: not there' 2 err 'not-found' expire --older-than 1d --force "$DIR/none"
+    image "$DIR/vm"
+    expect 'expire: a file' 2 err 'it is not a directory' expire --older-than 1d --force "$DIR/vm"
+}
+
+# ---- finish ----
+
+test_finish() {
+    local path=$DIR/.saveseal.00000000000000aa
+    fresh
+    libvirt_draft 00000000000000aa interrupted writer-killed
+    expect 'finish: without a terminal' 2 err '--force is needed' finish "$path"
+    run_on_terminal n finish "$path"
+    check 'finish: a no' test "$RC" -eq 2 -a "$(mark_of "$path")" = LibvirtQemudPart -a ! -e "$DIR/vm"
+    check 'finish: the question' grep -q 'Has the guest NOT run since then' "$OUT"
+    run_on_terminal yes finish "$path"
+    check 'finish: a yes' test "$RC" -eq 0 -a "$(mark_of "$DIR/vm")" = LibvirtQemudSave
+    check 'finish: no draft is left' no_drafts
+    check 'finish: no record is left' test -z "$(record_of "$DIR/vm")"
+    expect 'finish: whole' 0 out 'vm: whole' verify --deep "$DIR/vm"
+    check 'finish: writer' grep -q 'writer=saveseal%20finish$' <<<"$(seal_of "$DIR/vm")"
+    libvirt_draft 00000000000000aa waiting
+    expect 'finish: the name is taken' 2 err 'dest-exists' finish --force "$path"
+    check 'finish: the name is taken, the draft is as it was' test "$(mark_of "$path")" = LibvirtQemudPart
+    rm "$DIR/vm"
+    lock "$path"
+    expect 'finish: being written' 3 err 'draft-in-progress' finish --force "$path"
+    unlock
+    expect 'finish: waiting, its writer is gone; JSON' 0 none '' finish --force --json "$path"
+    json 'finish: JSON' 'd[0]["action"] == "finished" and d[0]["sealed"] and d[0]["image"].endswith("dir/vm")'
+    libvirt_draft 00000000000000aa interrupted daemon-died
+    printf Save | dd of="$path" bs=1 seek=12 conv=notrunc status=none
+    rm "$DIR/vm"
+    expect 'finish: broken off behind the mark' 0 out 'vm: finished, sealed' finish --force "$path"
+}
+
+test_finish_refusals() {
+    local path=$DIR/.saveseal.00000000000000aa
+    fresh
+    libvirt_draft 00000000000000aa interrupted writer-killed 1
+    expect 'finish: the end is missing' 1 err 'stream-damaged' finish --force "$path"
+    check 'finish: the end is missing, as it was' test "$(mark_of "$path")" = LibvirtQemudPart
+    libvirt_draft 00000000000000aa interrupted write-failed
+    expect 'finish: a write had failed' 1 err 'write-failed' finish --force "$path"
+    libvirt_draft 00000000000000aa interrupted sync-failed
+    expect 'finish: a sync had failed' 1 err 'sync-failed' finish --force "$path"
+    draft 00000000000000aa vm interrupted writer-killed
+    expect 'finish: something else' 2 err 'no save image of libvirt' finish --force "$path"
+    libvirt_image "$path"
+    setfattr -x user.saveseal.draft "$path"
+    expect 'finish: no record' 2 err 'salvage it' finish --force "$path"
+    check 'finish: refused, nothing has a name' test ! -e "$DIR/vm"
+    libvirt_image "$DIR/part"
+    ln -s part "$DIR/link"
+    expect 'finish: a symbolic link' 2 err 'symbolic link' finish --force "$DIR/link"
+    exec 8>>"$DIR/part"
+    expect 'finish: an image, open for writing' 3 err 'somebody has it open for writing' finish --force "$DIR/part"
+    exec 8>&-
+    run_on_terminal '' finish "$DIR/part"
+    check 'finish: an image, no answer' test "$RC" -eq 2 -a "$(mark_of "$DIR/part")" = LibvirtQemudPart
+    expect 'finish: an image' 0 out 'part: finished, sealed' finish --force "$DIR/part"
+    expect 'finish: an image, whole' 0 out 'part: whole' verify --deep "$DIR/part"
+    expect 'finish: sealed' 2 err 'it has a seal' finish --force "$DIR/part"
+    libvirt_image "$DIR/cut" Part 7
+    expect 'finish: an image whose end is missing' 1 err 'stream-damaged' finish --force "$DIR/cut"
+    check 'finish: an image, as it was' test "$(mark_of "$DIR/cut")" = LibvirtQemudPart
+}
+
+# ---- what salvage and show tell ----
+
+test_tell() {
+    local path=$DIR/.saveseal.00000000000000aa
+    fresh
+    libvirt_draft 00000000000000aa interrupted writer-killed
+    libvirt_image "$DIR/done" Save
+    sealed "$DIR/raw"
+    expect 'show: inside of an image without a seal' 4 out 'inside:        libvirt save image' show "$DIR/done"
+    expect 'show: inside, JSON' 4 none '' show --json "$DIR/done"
+    json 'show: facts' 'd[0]["inside"]["kind"] == "libvirt" and d[0]["inside"]["finding"] == "complete" and
+        isinstance(d[0]["inside"]["facts"], dict) and d[0]["finding"] == "unsealed"'
+    expect 'show: inside of a sealed image' 0 out 'judged:        end-unproven: ' show "$DIR/raw"
+    expect 'show: inside of a draft' 0 out 'judged:        format-incomplete: ' show "$path"
+    "$MKSEAL" "$path"
+    expect 'salvage: JSON' 0 none '' salvage --json "$path" "$DIR/new"
+    json 'salvage: what is known whole' 'd[0]["action"] == "salvaged" and d[0]["mark"] == "partial" and
+        d[0]["by_seal"] == "intact" and d[0]["reason"] == "writer-killed" and d[0]["target"] == "vm" and
+        d[0]["inside"]["finding"] == "format-incomplete"'
+    expect 'salvage: refused, JSON' 2 none '' salvage --json "$path" "$DIR/new"
+    json 'salvage: refused' 'd[0]["action"] == "refused" and d[0]["finding"] == "not-found"'
+    libvirt_draft 00000000000000aa interrupted writer-killed
+    "$MKSEAL" "$path"
+    expect 'salvage: text' 0 out 'its seal:     intact: all of it' salvage "$path" "$DIR/new2"
+    check 'salvage: inside' grep -q 'judged: *format-incomplete: ' "$OUT"
+}
+
+# ---- on a mount ----
+
+# shellcheck disable=SC2317 # called by wait_for
+is_gone() { ! stat "$1" >/dev/null 2>&1; }
+# shellcheck disable=SC2317
+is_being_written() { "$SAVESEAL" status "$1" | grep -q '1 being written'; }
+
+test_mount() {
+    local mnt=$WORK/mnt sum
+    fresh
+    mkdir "$mnt"
+    cp "$STREAM" "$DIR/stream"
+    for name in bad slow; do
+        sealed "$DIR/$name"
+        flip "$DIR/$name" 40000
+    done
+    libvirt_draft 00000000000000aa interrupted writer-killed
+    draft 00000000000000ab gone interrupted writer-killed
+    old_draft 00000000000000ab
+    "$SAVESEALFS" -f "$DIR" "$mnt" >"$WORK/daemon.log" 2>&1 &
+    DAEMON=$!
+    wait_for mountpoint -q "$mnt" || { not_ok 'mount'; return; }
+    cat "$mnt/stream" "$mnt/bad" >/dev/null
+    expect 'mount: seal' 0 out 'stream: sealed' seal "$mnt/stream"
+    expect 'mount: sealed' 0 out 'stream: whole' verify "$mnt/stream"
+    check 'mount: sealed, it can be read' cmp -s "$mnt/stream" "$STREAM"
+    expect 'mount: quarantine' 0 out "bad: set aside as $mnt/.saveseal." quarantine "$mnt/bad"
+    check 'mount: quarantined, it is gone for all' wait_for is_gone "$mnt/bad"
+    printf new >"$mnt/bad"
+    check 'mount: quarantined, the name can be saved again' test "$(cat "$mnt/bad")" = new
+    expect 'mount: finish' 0 out "$mnt/vm: finished, sealed" finish --force "$mnt/.saveseal.00000000000000aa"
+    check 'mount: finished, it is there' wait_for cmp -s "$mnt/vm" "$DIR/vm"
+    expect 'mount: expire' 0 out '1 draft deleted' expire --older-than 1d --force "$mnt"
+    check 'mount: expired' test ! -e "$DIR/.saveseal.00000000000000ab"
+    mkfifo "$WORK/go"
+    { printf half; read -r _ <"$WORK/go"; printf whole; } >"$mnt/slow" &
+    WRITER=$!
+    check 'mount: it is being saved' wait_for is_being_written "$mnt"
+    expect 'mount: a name that is being saved' 3 err 'draft-in-progress' quarantine "$mnt/slow"
+    expect 'mount: a name that is being saved, --force' 0 none '' quarantine --force "$mnt/slow"
+    expect 'mount: what is being saved does not expire' 0 out ': 2 drafts would be deleted' \
+        expire --older-than 0s --also-complete --dry-run "$mnt"
+    echo >"$WORK/go"
+    wait "$WRITER"
+    WRITER=
+    check 'mount: the save was not disturbed' test "$(cat "$mnt/slow")" = halfwhole
+    expect 'mount: and is sealed' 0 out 'slow: whole' verify "$mnt/slow"
+    sum=$(drafts | wc -l)
+    check 'mount: two were set aside' test "$sum" -eq 2
+    umount "$mnt"
+    wait "$DAEMON"
+    DAEMON=
+    check 'mount: the daemon had no trouble' sh -c "! grep -qE 'Sanitizer|runtime error' '$WORK/daemon.log'"
+}
+
+# ---- killed at each of its system calls ----
+
+# shellcheck disable=SC2317 # called by kill_everywhere
+{
+    make_seal() { cp "$STREAM" "$DIR/vm"; }
+    holds_seal() { # old: no seal; new: one that agrees
+        cmp -s "$DIR/vm" "$STREAM" && { has_no_seal "$DIR/vm" || "$SAVESEAL" verify "$DIR/vm" >/dev/null; }
+    }
+    is_new_seal() { ! has_no_seal "$DIR/vm"; }
+
+    make_quarantine() { image "$DIR/vm" && "$MKSEAL" "$DIR/vm" && flip "$DIR/vm" 10 && cp "$DIR/vm" "$WORK/copy"; }
+    holds_quarantine() { # old: its name; new: a draft with a record; never both, never neither
+        if [ -e "$DIR/vm" ]; then no_drafts && cmp -s "$DIR/vm" "$WORK/copy"; else is_new_quarantine; fi
+    }
+    is_new_quarantine() { # shellcheck disable=SC2046 # there is one
+        cmp -s "$(drafts)" "$WORK/copy" && grep -q 'target=vm state=interrupted reason=header' <<<"$(record_of "$(drafts)")"
+    }
+
+    make_finish() { libvirt_draft 00000000000000aa interrupted writer-killed; }
+    holds_finish() { # old: the draft, with its old mark or the new; new: the image, sealed
+        if [ -e "$DIR/vm" ]; then
+            no_drafts && "$SAVESEAL" verify "$DIR/vm" >/dev/null
+        else
+            cmp -s -i 16 "$DIR/.saveseal.00000000000000aa" "$WHOLE" &&
+                grep -q '^LibvirtQemud\(Part\|Save\)$' <<<"$(mark_of "$DIR/.saveseal.00000000000000aa")" &&
+                grep -q 'target=vm state=interrupted' <<<"$(record_of "$DIR/.saveseal.00000000000000aa")"
+        fi
+    }
+    is_new_finish() { [ -e "$DIR/vm" ]; }
+
+    make_finishimage() { libvirt_image "$DIR/vm"; }
+    holds_finishimage() {
+        cmp -s -i 16 "$DIR/vm" "$WHOLE" && grep -q '^LibvirtQemud\(Part\|Save\)$' <<<"$(mark_of "$DIR/vm")" &&
+            { has_no_seal "$DIR/vm" || "$SAVESEAL" verify "$DIR/vm" >/dev/null; }
+    }
+    is_new_finishimage() { [ "$(mark_of "$DIR/vm")" = LibvirtQemudSave ] && ! has_no_seal "$DIR/vm"; }
+}
+
+CHANGES=fsync,fsetxattr,fremovexattr,renameat,renameat2,pwrite64,fchmod
+
+kill_everywhere() { # KIND COMMAND...: killed at each of its changes; what was begun can be done again then
+    local kind=$1 calls call count n deaths=0
+    shift
+    start_over "$kind"
+    traced "$CHANGES:delay_enter=0" "$@"
+    mapfile -t calls < <(sed -n 's/^\([a-z0-9]*\)(.*/\1/p' "$WORK/trace" | grep -xE "${CHANGES//,/|}" | sort | uniq -c)
+    check "killed: $kind without a death" "is_new_$kind"
+    for call in "${calls[@]}"; do
+        read -r count call <<<"$call"
+        for ((n = 1; n <= count; n++)); do
+            start_over "$kind"
+            traced "$call:signal=KILL:when=$n" "$@" && { not_ok "killed: $kind lived at $call $n"; return; }
+            deaths=$((deaths + 1))
+            "holds_$kind" || { not_ok "killed: $kind at $call $n: neither old nor new"; return; }
+            "is_new_$kind" && continue # behind its last change
+            run "$@"
+            "is_new_$kind" || { not_ok "killed: $kind at $call $n can not be done again"; return; }
+        done
+    done 2>/dev/null # the shell tells of each death
+    check "killed: $kind at each of $deaths changes" test "$deaths" -ge 3
+}
+
+start_over() { # KIND
+    rm -rf "$DIR"
+    mkdir "$DIR"
+    "make_$1"
+}
+
+test_kill() {
+    kill_everywhere seal seal "$DIR/vm"
+    kill_everywhere quarantine quarantine "$DIR/vm"
+    kill_everywhere finish finish --force "$DIR/.saveseal.00000000000000aa"
+    kill_everywhere finishimage finish --force "$DIR/vm"
+}
+
+test_command_line() {
+    local command
+    run --help
+    cp "$OUT" "$WORK/help"
+    for command in seal quarantine finish expire; do
+        check "help names $command" grep -q "^  $command " "$WORK/help"
+        expect "$command: help" 0 out "Usage: saveseal $command" "$command" --help
+        check "$command: help fits 80 columns" awk 'length > 80 { exit 1 }' "$OUT"
+        check "$command: help is quiet on stderr" test ! -s "$ERR"
+        expect "$command: wrong option" 2 err 'unknown option --frobnicate' "$command" --frobnicate
+        expect "$command: without a name" 2 err 'a name is missing' "$command"
+    done
+    # What is asked must be seen: a question that goes into a file is none.
+    fresh
+    draft 00000000000000aa vm interrupted writer-killed
+    RC=$(script -qec "'$SAVESEAL' discard '$DIR/.saveseal.00000000000000aa' 2>'$ERR'" /dev/null <<<y >/dev/null; echo $?)
+    check 'no question into a file' test "$RC" -eq 2 -a -e "$DIR/.saveseal.00000000000000aa"
+}
+
+if ! setfattr -n user.saveseal.probe -v 1 "$DIR" 2>/dev/null || ! command -v strace >/dev/null ||
+    ! images_start "$WORK" || [ ! -w /dev/fuse ]; then
+    echo "skip - no user attributes in $WORK, no strace, no QEMU, or no /dev/fuse"
+    [ "${SAVESEAL_MUST_RUN:-0}" = 1 ] && exit 1
+    exit 77
+fi
+test_command_line
+test_seal
+test_seal_changed
+test_seal_requests
+test_seal_race
+test_quarantine
+test_quarantine_requests
+test_expire
+test_expire_requests
+test_finish
+test_finish_refusals
+test_tell
+test_mount
+test_kill
+exit "$FAILED"
