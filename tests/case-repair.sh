@@ -84,7 +84,7 @@ test_seal() {
     check 'seal: not proven, no seal' has_no_seal "$DIR/raw"
     expect 'seal: several, the worst counts' 1 none '' seal --json "$DIR/part" "$DIR/raw" "$DIR/stream"
     json 'seal: several' '[(o["action"], o["exit"]) for o in d] ==
-        [("refused", 1), ("refused", 4), ("already sealed, intact", 0)]'
+        [("refused", 1), ("refused", 4), ("kept", 0)]'
     expect 'seal: --force' 0 out 'as you say that it is good' seal --force "$DIR/raw"
     check 'seal: --force is in the seal' grep -q 'writer=saveseal%20seal%20--force$' <<<"$(seal_of "$DIR/raw")"
     expect 'seal: --force, whole' 0 out 'raw: whole' verify "$DIR/raw"

@@ -110,28 +110,43 @@ static enum decision decide(const char *path, int fd, bool force, struct ss_chec
 
 /* ---- telling ---- */
 
-static enum ss_class tell(const char *path, const char *action, const struct ss_check *check, bool json)
+/* What was done: for programs a stable word, for people its own. */
+struct deed {
+    const char *action, *words;
+};
+
+static const struct deed *deed_of(enum decision decision, const struct ss_check *check, bool had_seal)
 {
-    bool proven = check->why.finding == SS_COMPLETE, kept = check->why.finding == SS_INTACT;
+    static const struct deed sealed = {"sealed", "sealed"}, again = {"resealed", "sealed anew"},
+                             whole = {"kept", "already sealed, intact"},
+                             header = {"kept", "already sealed, header intact"};
+
+    if (decision == SEAL)
+        return had_seal ? &again : &sealed;
+    return check->content ? &whole : &header;
+}
+
+static void tell_json(const char *path, const struct deed *deed, const struct ss_check *check)
+{
+    json_t *object = outcome_done(path, "image", deed->action);
+
+    json_line_text(object, "found", ss_finding_text(check->why.finding)->id);
+    json_line_number(object, "size", check->size);
+    if (check->looked_inside)
+        json_line_put(object, "inside", facts_json(&check->inside));
+    json_line_print(object);
+}
+
+static void tell(const char *path, const struct deed *deed, const struct ss_check *check)
+{
+    const char *proof = check->why.finding == SS_COMPLETE ? "complete by its own marks: "
+                        : check->why.finding == SS_INTACT ? ""
+                                                          : "as you say that it is good; nothing in it proves that: ";
     SS_AUTO_FREE char *name = text_quote(path);
     char size[TEXT_SIZE_MAX];
 
-    if (json) {
-        json_t *object = outcome_done(path, "image", action);
-        json_line_text(object, "found", ss_finding_text(check->why.finding)->id);
-        json_line_number(object, "size", check->size);
-        if (check->looked_inside)
-            json_line_put(object, "inside", facts_json(&check->inside));
-        json_line_print(object);
-        return SS_CLASS_INTACT;
-    }
     text_size(check->size, size);
-    printf("%s: %s (%s%s, %s)\n", name, action,
-           proven ? "complete by its own marks: "
-           : kept ? ""
-                  : "as you say that it is good; nothing in it proves that: ",
-           check->looked_inside ? check->inside.title : "image", size);
-    return SS_CLASS_INTACT;
+    printf("%s: %s (%s%s, %s)\n", name, deed->words, proof, check->looked_inside ? check->inside.title : "image", size);
 }
 
 /* ---- doing ---- */
@@ -157,19 +172,24 @@ static enum ss_class seal(const char *path, bool force, bool json)
     if (!begin(path, &image, &watch, &check.why))
         return outcome_refused(path, "image", &check.why, json);
     check_deep(path, image.fd, &check);
-    bool sealed = check.has_seal || check.why.finding == SS_SEAL_INVALID;
+    bool had_seal = check.has_seal || check.why.finding == SS_SEAL_INVALID;
     enum decision decision = decide(path, image.fd, force, &check);
     if (!watch_is_quiet(&watch)) {
         ss_judge(&check.why, SS_CHANGED_WHILE_READING, "%s", "");
         decision = REFUSE;
     }
-    if (decision == KEEP)
-        return tell(path, check.content ? "already sealed, intact" : "already sealed, header intact", &check, json);
     struct ss_judgement why = check.why;
-    if (decision == REFUSE ||
+    if (decision == SEAL &&
         !sealing_make(image.fd, path, force ? "saveseal seal --force" : "saveseal seal", &watch, &why))
+        decision = REFUSE;
+    if (decision == REFUSE)
         return outcome_refused(path, "image", &why, json);
-    return tell(path, sealed ? "sealed anew" : "sealed", &check, json);
+    const struct deed *deed = deed_of(decision, &check, had_seal);
+    if (json)
+        tell_json(path, deed, &check);
+    else
+        tell(path, deed, &check);
+    return SS_CLASS_INTACT;
 }
 
 static enum ss_class run(int argc, char **argv)
