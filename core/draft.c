@@ -270,11 +270,8 @@ int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record, ch
     int r = ss_draft_write(fd, record);
     if (r == 0 && fsync(fd) < 0)
         r = -errno;
-    if (r == 0)
-        r = rename_fresh(dir, record->target, name);
-    if (r < 0)
-        ss_xattr_remove(fd, SS_DRAFT_XATTR);
-    return r;
+    /* When this fails the record stays: somebody else may have set the file aside meanwhile, and it is his now. */
+    return r == 0 ? rename_fresh(dir, record->target, name) : r;
 }
 
 /* Does a draft agree with the seal that its last close left on it? */
