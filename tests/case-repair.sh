@@ -19,11 +19,12 @@ mkdir "$DIR"
 FAILED=0
 RC=0
 LOCK_PID='' LOCK_FIFO=$WORK/lock.fifo
-DAEMON='' WRITER=''
+DAEMON='' WRITER='' TRACER='' TOOL=''
 
 # shellcheck disable=SC2317 # called by the trap
 cleanup() {
     exec 8>&- 9>&-
+    [ -z "$TRACER" ] || kill -KILL "$TOOL" 2>/dev/null
     [ -z "$WRITER" ] || kill "$WRITER" 2>/dev/null
     if mountpoint -q "$WORK/mnt" 2>/dev/null; then umount -l "$WORK/mnt"; fi
     if mountpoint -q "$WORK/bare" 2>/dev/null; then umount "$WORK/bare"; fi
@@ -38,18 +39,12 @@ trap cleanup EXIT
 . "$(dirname "$0")/lib/tools.sh"
 # shellcheck source=tests/lib/images.sh
 . "$(dirname "$0")/lib/images.sh"
+# shellcheck source=tests/lib/killed.sh
+. "$(dirname "$0")/lib/killed.sh"
 
 cannot() { # WHY: a part that can not run
     if [ "${SAVESEAL_MUST_RUN:-0}" = 1 ]; then not_ok "$1"; else skip "$1" 'can not run here'; fi
 }
-
-seal_of() { getfattr --only-values -n user.saveseal.seal "$1" 2>/dev/null; }
-record_of() { getfattr --only-values -n user.saveseal.draft "$1" 2>/dev/null; }
-# shellcheck disable=SC2317 # called by check
-has_no_seal() { ! getfattr -n user.saveseal.seal "$1" >/dev/null 2>&1; }
-drafts() { find "$DIR" -name '.saveseal.*'; }
-# shellcheck disable=SC2317
-no_drafts() { [ -z "$(drafts)" ]; }
 
 wait_for() { # COMMAND...
     local end=$((SECONDS + 20))
@@ -175,38 +170,29 @@ test_seal_requests() {
     umount "$WORK/bare"
 }
 
-# The tool under strace, as $by when that is set. LeakSanitizer does not work there.
-traced() { # INJECTION ARGUMENT...
-    # shellcheck disable=SC2086 # the prefix is words
-    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 timeout 60 ${by:-} strace -qq -o "$WORK/trace" \
-        -e "inject=$1" "$SAVESEAL" "${@:2}" >"$OUT" 2>"$ERR" </dev/null
-}
-
-# Somebody writes while it is being sealed: with a lease, and where the kernel gives none.
+# Somebody writes while it is being sealed: with a lease, he waits; where the kernel gives none, only times tell.
 test_seal_race() {
     local by
     fresh
     image "$DIR/vm"
-    traced fsync:delay_enter=500000:when=1 seal --force "$DIR/vm" &
+    hold fsync seal --force "$DIR/vm" || { not_ok 'seal: could not be held'; return; }
+    printf more >>"$DIR/vm" &
     WRITER=$!
-    wait_for grep -qs fsync "$WORK/trace"
-    printf more >>"$DIR/vm"
+    check 'seal: a writer waits for it' wait_for has_pending_urgent "$TOOL"
+    release
     wait "$WRITER"
-    RC=$? WRITER=
+    WRITER=
     check 'seal: written meanwhile' test "$RC" -eq 3
     check 'seal: written meanwhile says so' grep -q 'changed-while-reading' "$ERR"
     check 'seal: written meanwhile, no seal' has_no_seal "$DIR/vm"
+    check 'seal: written meanwhile, by him' test "$(tail -c 4 "$DIR/vm")" = more
     [ "$(id -u)" -eq 0 ] || return
     by='setpriv --reuid=65534 --regid=65534 --clear-groups'
     chmod 666 "$DIR/vm"
-    rm "$WORK/trace"
     chmod 777 "$WORK"
-    traced fsync:delay_exit=500000:when=1 seal --force "$DIR/vm" &
-    WRITER=$!
-    wait_for grep -qs fsync "$WORK/trace"
+    hold fsync seal --force "$DIR/vm" || { not_ok 'seal: could not be held'; return; }
     printf more >>"$DIR/vm"
-    wait "$WRITER"
-    RC=$? WRITER=
+    release
     chmod 755 "$WORK"
     check 'seal: written meanwhile, no lease' test "$RC" -eq 3
     check 'seal: written meanwhile, no lease, no seal' has_no_seal "$DIR/vm"
@@ -480,74 +466,6 @@ test_mount() {
     wait "$DAEMON"
     DAEMON=
     check 'mount: the daemon had no trouble' sh -c "! grep -qE 'Sanitizer|runtime error' '$WORK/daemon.log'"
-}
-
-# ---- killed at each of its system calls ----
-
-# shellcheck disable=SC2317 # called by kill_everywhere
-{
-    make_seal() { cp "$STREAM" "$DIR/vm"; }
-    holds_seal() { # old: no seal; new: one that agrees
-        cmp -s "$DIR/vm" "$STREAM" && { has_no_seal "$DIR/vm" || "$SAVESEAL" verify "$DIR/vm" >/dev/null; }
-    }
-    is_new_seal() { ! has_no_seal "$DIR/vm"; }
-
-    make_quarantine() { image "$DIR/vm" && "$MKSEAL" "$DIR/vm" && flip "$DIR/vm" 10 && cp "$DIR/vm" "$WORK/copy"; }
-    holds_quarantine() { # old: its name; new: a draft with a record; never both, never neither
-        if [ -e "$DIR/vm" ]; then no_drafts && cmp -s "$DIR/vm" "$WORK/copy"; else is_new_quarantine; fi
-    }
-    is_new_quarantine() { # shellcheck disable=SC2046 # there is one
-        cmp -s "$(drafts)" "$WORK/copy" && grep -q 'target=vm state=interrupted reason=header' <<<"$(record_of "$(drafts)")"
-    }
-
-    make_finish() { libvirt_draft 00000000000000aa interrupted writer-killed; }
-    holds_finish() { # old: the draft, with its old mark or the new; new: the image, sealed
-        if [ -e "$DIR/vm" ]; then
-            no_drafts && "$SAVESEAL" verify "$DIR/vm" >/dev/null
-        else
-            cmp -s -i 16 "$DIR/.saveseal.00000000000000aa" "$WHOLE" &&
-                grep -q '^LibvirtQemud\(Part\|Save\)$' <<<"$(mark_of "$DIR/.saveseal.00000000000000aa")" &&
-                grep -q 'target=vm state=interrupted' <<<"$(record_of "$DIR/.saveseal.00000000000000aa")"
-        fi
-    }
-    is_new_finish() { [ -e "$DIR/vm" ]; }
-
-    make_finishimage() { libvirt_image "$DIR/vm"; }
-    holds_finishimage() {
-        cmp -s -i 16 "$DIR/vm" "$WHOLE" && grep -q '^LibvirtQemud\(Part\|Save\)$' <<<"$(mark_of "$DIR/vm")" &&
-            { has_no_seal "$DIR/vm" || "$SAVESEAL" verify "$DIR/vm" >/dev/null; }
-    }
-    is_new_finishimage() { [ "$(mark_of "$DIR/vm")" = LibvirtQemudSave ] && ! has_no_seal "$DIR/vm"; }
-}
-
-CHANGES=fsync,fsetxattr,fremovexattr,renameat,renameat2,pwrite64,fchmod
-
-kill_everywhere() { # KIND COMMAND...: killed at each of its changes; what was begun can be done again then
-    local kind=$1 calls call count n deaths=0
-    shift
-    start_over "$kind"
-    traced "$CHANGES:delay_enter=0" "$@"
-    mapfile -t calls < <(sed -n 's/^\([a-z0-9]*\)(.*/\1/p' "$WORK/trace" | grep -xE "${CHANGES//,/|}" | sort | uniq -c)
-    check "killed: $kind without a death" "is_new_$kind"
-    for call in "${calls[@]}"; do
-        read -r count call <<<"$call"
-        for ((n = 1; n <= count; n++)); do
-            start_over "$kind"
-            traced "$call:signal=KILL:when=$n" "$@" && { not_ok "killed: $kind lived at $call $n"; return; }
-            deaths=$((deaths + 1))
-            "holds_$kind" || { not_ok "killed: $kind at $call $n: neither old nor new"; return; }
-            "is_new_$kind" && continue # behind its last change
-            run "$@"
-            "is_new_$kind" || { not_ok "killed: $kind at $call $n can not be done again"; return; }
-        done
-    done 2>/dev/null # the shell tells of each death
-    check "killed: $kind at each of $deaths changes" test "$deaths" -ge 3
-}
-
-start_over() { # KIND
-    rm -rf "$DIR"
-    mkdir "$DIR"
-    "make_$1"
 }
 
 test_kill() {

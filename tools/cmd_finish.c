@@ -107,9 +107,15 @@ static bool reason_allows(const struct ss_draftfile *draft, struct ss_judgement 
     case SS_WRITER_VANISHED:
     case SS_DAEMON_DIED:
     case SS_CLOSED_UNPUBLISHED:
+    case SS_NAME_TAKEN:
+    case SS_PUBLISH_FAILED:
         return true;
     default:
-        ss_judge(why, reason, "%s", draft->record.detail);
+        /* A record may hold any id; one that means "all is well" is no reason. */
+        if (ss_finding_text(reason)->class == SS_CLASS_INTACT)
+            ss_judge(why, SS_SEAL_INVALID, "its draft record is malformed");
+        else
+            ss_judge(why, reason, "%s", draft->record.detail);
         return false;
     }
 }
@@ -118,9 +124,13 @@ static bool name_is_free(const struct ss_draftfile *draft, struct ss_judgement *
 {
     struct stat st;
 
-    if (fstatat(draft->place.dir, draft->record.target, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+    int r = fstatat(draft->place.dir, draft->record.target, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+    if (r == -ENOENT)
         return true;
-    ss_judge(why, SS_DEST_EXISTS, "the image of that name is not replaced");
+    if (r < 0)
+        ss_judge_errno(why, r);
+    else
+        ss_judge(why, SS_DEST_EXISTS, "the image of that name is not replaced");
     return false;
 }
 

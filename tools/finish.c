@@ -12,9 +12,10 @@
 #include "text.h"
 #include "watch.h"
 
-/* No NUL in the file. */
-static const char done_mark[16] __attribute__((nonstring)) = "LibvirtQemudSave";
-static const char part_mark[16] __attribute__((nonstring)) = "LibvirtQemudPart";
+#define MARK_LEN 16 /* without a NUL */
+
+static const char done_mark[] = "LibvirtQemudSave";
+static const char part_mark[] = "LibvirtQemudPart";
 
 static const char *domain_of(const struct ss_inside *inside)
 {
@@ -84,10 +85,10 @@ static int write_mark(int fd)
 {
     size_t done;
 
-    int r = ss_pwrite_full(fd, done_mark, sizeof done_mark, 0, &done);
+    int r = ss_pwrite_full(fd, done_mark, MARK_LEN, 0, &done);
     if (r == 0)
         r = sync_file(fd);
-    if (r < 0 && ss_pwrite_full(fd, part_mark, sizeof part_mark, 0, &done) == 0)
+    if (r < 0 && ss_pwrite_full(fd, part_mark, MARK_LEN, 0, &done) == 0)
         sync_file(fd); /* a disk that fails: nothing more can be done */
     return r;
 }
