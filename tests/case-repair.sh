@@ -343,6 +343,18 @@ test_finish() {
     expect 'finish: the name is taken' 2 err 'dest-exists' finish --force "$path"
     check 'finish: the name is taken, the draft is as it was' test "$(mark_of "$path")" = LibvirtQemudPart
     rm "$DIR/vm"
+    if hold fsync finish --force "$path"; then
+        echo other >"$DIR/vm"
+        release
+        check 'finish: the name is taken meanwhile' test "$RC" -eq 2
+        check 'finish: it is not replaced' test "$(cat "$DIR/vm")" = other -a -e "$path"
+        rm "$DIR/vm"
+        expect 'finish: once it is free, again' 0 out 'vm: finished, sealed' finish --force "$path"
+    else
+        not_ok 'finish: could not be held'
+    fi
+    rm "$DIR/vm"
+    libvirt_draft 00000000000000aa waiting
     lock "$path"
     expect 'finish: being written' 3 err 'draft-in-progress' finish --force "$path"
     unlock
@@ -469,10 +481,11 @@ test_mount() {
 }
 
 test_kill() {
-    kill_everywhere seal seal "$DIR/vm"
-    kill_everywhere quarantine quarantine "$DIR/vm"
-    kill_everywhere finish finish --force "$DIR/.saveseal.00000000000000aa"
-    kill_everywhere finishimage finish --force "$DIR/vm"
+    kill_everywhere seal 'fsync fsetxattr fsync' seal "$DIR/vm"
+    kill_everywhere quarantine 'fsetxattr fsync renameat2 fsync' quarantine "$DIR/vm"
+    kill_everywhere finish 'fsync pwrite64 fsync fsync fsetxattr fsync renameat2 fremovexattr fsync' \
+        finish --force "$DIR/.saveseal.00000000000000aa"
+    kill_everywhere finishimage 'fsync pwrite64 fsync fsync fsetxattr fsync' finish --force "$DIR/vm"
 }
 
 test_command_line() {

@@ -83,13 +83,17 @@ has_pending_urgent() { # PID: SIGURG, by which a lease is broken, waits for it
 
 CHANGES=fsync,fsetxattr,fremovexattr,renameat,renameat2,pwrite64,fchmod
 
-kill_everywhere() { # KIND COMMAND...: killed at each of its changes; what was begun can be done again then
-    local kind=$1 calls call count n deaths=0
-    shift
+# Its changes are these, in this order: what is renamed or marked must be on the disk before. It is killed at each of them;
+# what was begun can be done again then.
+kill_everywhere() { # KIND CHANGES COMMAND...
+    local kind=$1 order=$2 calls call count n deaths=0
+    shift 2
     start_over "$kind"
     rm -f "$WORK/trace"
     traced "$CHANGES:delay_enter=0" "$@"
-    mapfile -t calls < <(sed -n 's/^\([a-z0-9]*\)(.*/\1/p' "$WORK/trace" | grep -xE "${CHANGES//,/|}" | sort | uniq -c)
+    mapfile -t calls < <(sed -n 's/^\([a-z0-9]*\)(.*/\1/p' "$WORK/trace" | grep -xE "${CHANGES//,/|}")
+    check "killed: $kind, its changes are $order" test "${calls[*]}" = "$order"
+    mapfile -t calls < <(printf '%s\n' "${calls[@]}" | sort | uniq -c)
     check "killed: $kind without a death" "is_new_$kind"
     for call in "${calls[@]}"; do
         read -r count call <<<"$call"
