@@ -416,13 +416,17 @@ test_tell() {
     expect 'salvage: JSON' 0 none '' salvage --json "$path" "$DIR/new"
     json 'salvage: what is known whole' 'd[0]["action"] == "salvaged" and d[0]["mark"] == "partial" and
         d[0]["by_seal"] == "intact" and d[0]["reason"] == "writer-killed" and d[0]["target"] == "vm" and
-        d[0]["inside"]["finding"] == "format-incomplete"'
+        d[0]["inside"]["finding"] == "format-incomplete" and d[0]["lacks_only_mark"]'
     expect 'salvage: refused, JSON' 2 none '' salvage --json "$path" "$DIR/new"
     json 'salvage: refused' 'd[0]["action"] == "refused" and d[0]["finding"] == "not-found"'
     libvirt_draft 00000000000000aa interrupted writer-killed
     "$MKSEAL" "$path"
     expect 'salvage: text' 0 out 'its seal:     intact: all of it' salvage "$path" "$DIR/new2"
+    check 'salvage: only its mark is missing' grep -q 'but for that: *its end is there' "$OUT"
     check 'salvage: inside' grep -q 'judged: *format-incomplete: ' "$OUT"
+    libvirt_draft 00000000000000aa interrupted writer-killed 5
+    expect 'salvage: its end is missing' 0 out 'own mark:     not complete: ' salvage "$path" "$DIR/new3"
+    check 'salvage: its end is missing, and it does not say otherwise' test "$(grep -c 'but for that' "$OUT")" -eq 0
 }
 
 # ---- on a mount ----

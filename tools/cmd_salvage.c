@@ -92,9 +92,18 @@ struct knowledge {
     struct ss_format_probe probe;
     bool looked; /* inside */
     struct ss_inside inside;
+    bool lacks_mark;         /* and nothing else, as far as a short look tells */
     bool sealed;             /* its last close left a seal on it, or it is an image that was set aside */
     enum ss_finding by_seal; /* what that says */
 };
+
+static bool is_complete_but_for_mark(int fd, uint64_t size)
+{
+    const struct ss_inside_options options = {.assume_done = true};
+    struct ss_inside inside;
+
+    return ss_inside_check(fd, size, &options, &inside) == 0 && inside.finding == SS_COMPLETE;
+}
 
 /* A seal goes when the draft becomes a plain file, so all of it is compared now. Returns 0 or -errno. */
 static int learn(const char *path, const struct ss_draftfile *draft, struct knowledge *known)
@@ -109,6 +118,7 @@ static int learn(const char *path, const struct ss_draftfile *draft, struct know
     if (r < 0)
         return r;
     known->looked = ss_inside_check(draft->fd, size, NULL, &known->inside) == 0;
+    known->lacks_mark = known->probe.marked_partial && is_complete_but_for_mark(draft->fd, size);
     if (ss_seal_read(draft->fd, &seal) < 0)
         return 0;
     progress_start(&progress, path);
@@ -135,6 +145,8 @@ static void print_report(const char *path, const struct ss_draftfile *draft, con
         printf("  its seal:     %s: %s\n", ss_finding_text(known->by_seal)->id,
                known->by_seal == SS_INTACT ? "all of it is as it was at its last close"
                                            : ss_finding_text(known->by_seal)->sentence);
+    if (known->lacks_mark)
+        printf("  but for that:  its end is there; see saveseal finish\n");
     if (known->looked)
         facts_print(&known->inside);
 }
@@ -160,6 +172,7 @@ static void print_json(const char *path, const struct ss_draftfile *draft, const
     }
     if (known->sealed)
         json_line_text(object, "by_seal", ss_finding_text(known->by_seal)->id);
+    json_line_bool(object, "lacks_only_mark", known->lacks_mark);
     if (known->looked)
         json_line_put(object, "inside", facts_json(&known->inside));
     json_line_print(object);

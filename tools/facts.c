@@ -7,29 +7,40 @@
 #include "json_line.h"
 #include "text.h"
 
-#define KEY_WIDTH 15
+#define KEY_WIDTH 14 /* with its colon; as the other lines of show have it */
 
-static void print_line(const char *key, const char *text)
+static void print_line(const char *key, const char *text, size_t width)
 {
     SS_AUTO_FREE char *label = report_format("%s:", key);
     SS_AUTO_FREE char *safe = text_safe(text);
 
-    /* A key that is as wide as its column must not run into the text. */
-    printf("  %-*s %s\n", KEY_WIDTH - 1, label, safe);
+    printf("  %-*s %s\n", (int)width, label, safe);
+}
+
+/* Longer keys have a wider column. */
+static size_t width_of(const struct ss_inside *inside)
+{
+    size_t width = KEY_WIDTH;
+
+    for (size_t i = 0; i < inside->fact_count; i++)
+        if (strlen(inside->facts[i].key) + 1 > width)
+            width = strlen(inside->facts[i].key) + 1;
+    return width;
 }
 
 void facts_print(const struct ss_inside *inside)
 {
+    const size_t width = width_of(inside);
     const struct ss_finding_text *text = ss_finding_text(inside->finding);
     /* Whether it has a seal is said elsewhere. */
     const char *sentence = inside->finding == SS_COMPLETE ? "its own marks say that its end is there" : text->sentence;
     SS_AUTO_FREE char *marks = report_format("%s: %s%s%s%s", text->id, sentence, *inside->detail ? " (" : "",
                                              inside->detail, *inside->detail ? ")" : "");
 
-    print_line("inside", inside->title);
-    print_line("judged", marks);
+    print_line("inside", inside->title, KEY_WIDTH);
+    print_line("judged", marks, KEY_WIDTH);
     for (size_t i = 0; i < inside->fact_count; i++)
-        print_line(inside->facts[i].key, inside->facts[i].text);
+        print_line(inside->facts[i].key, inside->facts[i].text, width);
 }
 
 /* The first of a key stands alone, in hexadecimal too when it is not UTF-8; with a second one it becomes an array. */
