@@ -61,6 +61,7 @@ test_seal() {
     fresh
     cp "$STREAM" "$DIR/stream"
     libvirt_image "$DIR/done" Save
+    libvirt_image "$DIR/proven" Save
     libvirt_image "$DIR/part" Part
     libvirt_image "$DIR/cut" Save 5
     image "$DIR/raw"
@@ -82,6 +83,8 @@ test_seal() {
         [("refused", 1), ("refused", 4), ("kept", 0)]'
     expect 'seal: --force' 0 out 'as you say that it is good' seal --force "$DIR/raw"
     check 'seal: --force is in the seal' grep -q 'writer=saveseal%20seal%20--force$' <<<"$(seal_of "$DIR/raw")"
+    expect 'seal: --force where none was needed' 0 out 'complete by its own marks' seal --force "$DIR/proven"
+    check 'seal: then it is not in the seal' grep -q 'writer=saveseal%20seal$' <<<"$(seal_of "$DIR/proven")"
     expect 'seal: --force, whole' 0 out 'raw: whole' verify "$DIR/raw"
     expect 'seal: marked incomplete' 1 err 'part: format-incomplete: ' seal --force "$DIR/part"
     expect 'seal: damaged inside, also with --force' 1 err 'cut: stream-damaged: ' seal --force "$DIR/cut"

@@ -31,6 +31,10 @@ static const char help[] = "Gives a seal to an image that was there before, or c
                            "no extended attributes; 3 being written, or I/O trouble: try again; 4 not\n"
                            "proven: --force seals it. Of several the worst, in the order 1 2 3 4 0.\n";
 
+/* What the seal tells of its maker. */
+#define PROVEN "saveseal seal"
+#define FORCED "saveseal seal --force"
+
 enum decision { KEEP, SEAL, REFUSE };
 
 /* ---- deciding ---- */
@@ -180,7 +184,7 @@ static enum ss_class seal(const char *path, bool force, bool json)
     }
     struct ss_judgement why = check.why;
     if (decision == SEAL &&
-        !sealing_make(image.fd, path, force ? "saveseal seal --force" : "saveseal seal", &watch, &why))
+        !sealing_make(image.fd, path, check.why.finding == SS_COMPLETE ? PROVEN : FORCED, &watch, &why))
         decision = REFUSE;
     if (decision == REFUSE)
         return outcome_refused(path, "image", &why, json);
