@@ -34,6 +34,7 @@ struct images {
     bool pre_dump;
     uint32_t machine;
     uint64_t processes, threads, memory, files, others;
+    uint64_t cores, cores_led; /* files core-, and those that the tree names */
 };
 
 /* Sets the finding; the 1 tells that there is one. */
@@ -192,10 +193,11 @@ static int read_led(struct images *images, const char *what, uint64_t number,
     struct stat st;
 
     snprintf(name, sizeof name, "%s-%" PRIu64 ".img", what, number);
-    if (fstatat(images->job.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        images->led += (uint64_t)st.st_size;
-    if (images->led > images->job.size)
-        return DAMAGED(images, PSTREE " names %s and others more than once", name);
+    if (fstatat(images->job.fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? DAMAGED(images, "%s is missing", name) : -errno;
+    images->led += (uint64_t)st.st_size;
+    if (images->led > images->job.size || images->cores_led > images->cores)
+        return DAMAGED(images, PSTREE " names %s or others more than once", name);
     return walk_needed(images, name, &images->window, each, context);
 }
 
@@ -217,6 +219,7 @@ static int check_alive(struct images *images, uint64_t pid)
 static int check_thread(struct images *images, uint64_t pid, struct core *core)
 {
     *core = (struct core){0};
+    images->cores_led++;
     return read_led(images, "core", pid, read_core, core);
 }
 
@@ -386,12 +389,14 @@ static int each_name(int dir, int (*each)(struct images *images, const char *nam
     return r;
 }
 
-static int add_size(struct images *images, const char *name)
+/* What has to be known before. */
+static int count_file(struct images *images, const char *name)
 {
     struct stat st;
 
     if (fstatat(images->job.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
         images->job.size += (uint64_t)st.st_size;
+    images->cores += strncmp(name, "core-", 5) == 0;
     return 0;
 }
 
@@ -420,6 +425,11 @@ static int check_images(struct images *images)
     if (images->pre_dump)
         return ss_job_say(&images->job, SS_END_UNPROVEN,
                           "it is a pre-dump: memory only, and CRIU writes its inventory also when it failed");
+    if (images->cores_led < images->cores)
+        return ss_job_say(&images->job, SS_END_UNPROVEN,
+                          PSTREE " names %" PRIu64 " threads, and there are %" PRIu64
+                                 " files core-: it was cut, or some are of another dump",
+                          images->cores_led, images->cores);
     return ss_job_say(&images->job, SS_COMPLETE, "%s", "");
 }
 
@@ -448,7 +458,7 @@ static int check(const struct ss_job *job)
         return -ENOMEM;
     images->job = *job;
     images->quiet = (struct ss_inside_options){.deep = job->options->deep, .stop = job->options->stop};
-    int r = each_name(job->fd, add_size, images);
+    int r = each_name(job->fd, count_file, images);
     return r < 0 ? r : check_images(images);
 }
 

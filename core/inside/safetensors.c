@@ -31,6 +31,7 @@ static const struct {
 
 struct extent {
     uint64_t start, end; /* in the data, which begins after the JSON */
+    uint64_t name;       /* a hash of it: no two may have the same */
 };
 
 struct model {
@@ -47,7 +48,7 @@ struct model {
 };
 
 /* Sets the finding; the 1 tells that there is one. */
-#define DAMAGED(model, ...) (ss_job_say((model)->job, SS_DESCRIPTION_DAMAGED, __VA_ARGS__), 1)
+#define DAMAGED(model, ...) (ss_job_say((model)->job, SS_HEADER_DAMAGED, __VA_ARGS__), 1)
 
 static bool contains(const unsigned char *head, size_t len, const char *word)
 {
@@ -174,8 +175,19 @@ static int add_extent(struct model *model, const struct extent *extent)
     return 0;
 }
 
+/* FNV-1a. Whoever finds two names with one hash made the file for that. */
+static uint64_t hash_name(const json_t *name)
+{
+    const char *bytes = json_string_value(name);
+    uint64_t hash = 0xcbf29ce484222325;
+
+    for (size_t i = 0; i < json_string_length(name); i++)
+        hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3;
+    return hash;
+}
+
 /* Each returns 0; 1 with a finding said; or -errno. */
-static int add_tensor(struct model *model, const json_t *tensor)
+static int add_tensor(struct model *model, const json_t *name, const json_t *tensor)
 {
     const char *type = json_string_value(json_object_get(tensor, "dtype"));
     const json_t *shape = json_object_get(tensor, "shape"), *offsets = json_object_get(tensor, "data_offsets");
@@ -191,6 +203,7 @@ static int add_tensor(struct model *model, const json_t *tensor)
         (bits && (total % 8 != 0 || total / 8 != extent.end - extent.start)))
         return DAMAGED(model, "tensor %zu has %" PRIu64 " bytes, which its shape contradicts", model->count + 1,
                        extent.end - extent.start);
+    extent.name = hash_name(name);
     return add_extent(model, &extent);
 }
 
@@ -214,7 +227,7 @@ static int take_member(struct model *model)
         strncpy(model->made_by, made_by ? made_by : "", sizeof model->made_by - 1);
         r = 0;
     } else {
-        r = add_tensor(model, value);
+        r = add_tensor(model, name, value);
     }
     json_decref(name);
     json_decref(value);
@@ -271,6 +284,24 @@ static int by_place(const void *a, const void *b)
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const struct extent *x = a, *y = b;
+
+    return x->name < y->name ? -1 : x->name > y->name;
+}
+
+static int check_names(struct model *model)
+{
+    if (model->count > 0)
+        qsort(model->extents, model->count, sizeof *model->extents, by_name);
+    for (size_t i = 1; i < model->count; i++) {
+        if (model->extents[i].name == model->extents[i - 1].name)
+            return DAMAGED(model, "two tensors have the same name");
+    }
+    return 0;
+}
+
 /* Every byte of the data belongs to one tensor. */
 static int check_extents(struct model *model, uint64_t *end, size_t *whole)
 {
@@ -319,6 +350,8 @@ static int check_model(struct model *model)
     int r = take_object(model);
     if (r == 0)
         r = take_rest(model);
+    if (r == 0)
+        r = check_names(model);
     if (r == 0)
         r = check_extents(model, &end, &whole);
     if (r != 0)

@@ -24,6 +24,7 @@
 #define LOCATOR_LEN 20
 #define COMMENT_MAX 65535
 #define NAME_MAX_LEN 65535
+#define VERSION_MAX 63
 #define EXTRA_64 1             /* the extra field that has what does not fit in 32 bits */
 #define ENTRIES_MAX (1U << 20) /* libarchive keeps them in memory */
 #define STEP_ENTRIES 0x400
@@ -38,14 +39,14 @@ struct zip {
     uint64_t end; /* where what comes after the directory begins */
 
     uint64_t bytes, taken; /* of the contents; of the file's, by entries with their headers */
-    bool torch, encrypted, strange_method;
+    bool torch, encrypted, strange;
     struct ss_window rows;
     unsigned char local[LOCAL_LEN + NAME_MAX_LEN];
 };
 
 /* What a row of the directory says of its entry. */
 struct row {
-    unsigned flags, method;
+    unsigned version, flags, method; /* version: of the format, that a reader needs */
     uint64_t packed, size, local_at;
     size_t name_len, extra_len, comment_len;
 };
@@ -210,7 +211,7 @@ static int check_row(struct zip *zip, uint64_t number, const unsigned char *byte
         return DAMAGED(zip, "entry %" PRIu64 " of %" PRIu64 " has two sizes", number + 1, zip->entries);
     zip->torch |= is_torch_name(bytes + ROW_LEN, row->name_len);
     zip->encrypted |= (full.flags & FLAG_ENCRYPTED) != 0;
-    zip->strange_method |= full.method != METHOD_STORED && full.method != METHOD_DEFLATED;
+    zip->strange |= (full.method != METHOD_STORED && full.method != METHOD_DEFLATED) || full.version > VERSION_MAX;
     if (__builtin_add_overflow(zip->bytes, full.size, &zip->bytes))
         return DAMAGED(zip, "its entries are larger than anything");
     return check_local(zip, number, &full, bytes + ROW_LEN);
@@ -229,6 +230,7 @@ static int check_rows(struct zip *zip)
         if (r < 0)
             return r;
         row = (struct row){
+            .version = bytes[6],
             .flags = ss_le16(bytes + 8),
             .method = ss_le16(bytes + 10),
             .packed = ss_le32(bytes + 20),
@@ -385,9 +387,9 @@ static int check_zip(struct zip *zip)
     ss_job_fact(job, "bytes", "%" PRIu64, zip->bytes);
     if (!job->options->deep || zip->entries == 0)
         return ss_job_say(job, SS_COMPLETE, "%s", "");
-    if (zip->encrypted || zip->strange_method)
+    if (zip->encrypted || zip->strange)
         return ss_job_say(job, SS_FORMAT_UNSUPPORTED, "some entries are %s",
-                          zip->encrypted ? "encrypted" : "compressed in a way that is not known");
+                          zip->encrypted ? "encrypted" : "of a kind that is not known");
     if (zip->entries > ENTRIES_MAX)
         return ss_job_say(job, SS_FORMAT_UNSUPPORTED, "more than %u entries", ENTRIES_MAX);
     r = check_content(zip);
