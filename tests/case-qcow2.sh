@@ -117,4 +117,8 @@ poke $((block + 200)) 0000
 check "a count in the second window" says 1 "*structure-damaged*is used 1 times, and counted 0*"
 poke $((block + 200)) 0002
 check "one that is too high there" says 1 "*structure-damaged*is counted 2 times, and its table says once*"
+
+new -o cluster_size=512 "$image" 1M
+truncate -s 1T "$image"
+check "one that would take long for nothing" says 4 "*format-unsupported*too large*"
 exit $failed

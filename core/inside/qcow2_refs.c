@@ -15,8 +15,9 @@
 
 #define PIECE 65536                /* bytes of an L2 table that are read at a time */
 #define STEP (UINT64_C(4) << 20)   /* bytes after which the job's owner is asked */
-#define SLACK (UINT64_C(1) << 30)  /* bytes */
-#define TIMES_MAX 16               /* the file's size */
+#define SLACK 0x1p30               /* bytes */
+#define TIMES_MAX 4                /* the file's size */
+#define CLUSTERS_MAX INT32_MAX     /* as for QEMU */
 #define COPIED (UINT64_C(1) << 63) /* nobody else uses it */
 #define COMPRESSED (UINT64_C(1) << 62)
 #define ZERO UINT64_C(1)
@@ -269,7 +270,9 @@ static int count_tables(struct walk *walk, uint64_t clusters)
 {
     for (uint64_t first = 0; first < clusters; first += SS_QCOW2_WINDOW) {
         place(&walk->l2, first, clusters);
-        int r = each_l1(walk, find_l2);
+        int r = step(walk, walk->l2.count * sizeof *walk->l2.words);
+        if (r == 0)
+            r = each_l1(walk, find_l2);
         for (uint64_t i = 0; r == 0 && i < walk->l2.count; i++)
             if (walk->l2.words[i])
                 r = count_table(walk, (first + i) << walk->image->cluster_bits, walk->l2.words[i]);
@@ -315,8 +318,9 @@ static int check_data_file(void *context, uint64_t entry, uint64_t index)
         if (r < 0)
             return r;
         for (size_t at = 0; at < len; at += entry_size, offset += cluster_size) {
-            uint64_t place = ss_be64(walk->piece + at) & (SS_QCOW2_OFFSET | ZERO);
-            if (place & SS_QCOW2_OFFSET && (place & SS_QCOW2_OFFSET) != offset)
+            uint64_t value = ss_be64(walk->piece + at);
+            bool is_there = value & SS_QCOW2_OFFSET || (value & COPIED && !(value & ZERO)); /* or at offset 0 */
+            if (is_there && (value & SS_QCOW2_OFFSET) != offset)
                 return ss_qcow2_broken(walk->image, SS_STRUCTURE_DAMAGED,
                                        "what is at %" PRIu64 " of the disk is elsewhere in the data file", offset);
         }
@@ -353,16 +357,20 @@ static int check_places(struct walk *walk)
 
 /* ---- all of it ---- */
 
-/* How much will be read. False when it is too much for an image of the file's size. */
+/* How much will be read, and gone through in memory. False when it is too much for an image of the file's size: one
+ * that is nearly all hole may claim a lot. */
 static bool plan(struct walk *walk, uint64_t clusters)
 {
-    const uint64_t size = walk->image->file_size, windows = clusters / SS_QCOW2_WINDOW + 1;
-    const double l1 = (double)walk->tables->l1_bytes * (double)(windows + 1);
-    double l2 = (double)walk->tables->l2_count * (double)ss_qcow2_cluster_size(walk->image);
+    const struct ss_qcow2 *image = walk->image;
+    const uint64_t whole_windows = clusters / SS_QCOW2_WINDOW;
+    const double size = (double)image->file_size, windows = (double)whole_windows + 1;
+    const double words = (double)(clusters < SS_QCOW2_WINDOW ? clusters : SS_QCOW2_WINDOW) * sizeof(uint32_t);
+    const double others = (double)(walk->tables->bitmap_bytes + image->refcounts.len + walk->tables->l1_bytes);
+    const double l2 = (double)walk->tables->l2_count * (double)ss_qcow2_cluster_size(image);
+    const double in_window = words + others + windows * (words + (double)walk->tables->l1_bytes);
+    const double all = windows * (in_window + (l2 < size ? l2 : size));
 
-    l2 = l2 < (double)size ? l2 : (double)size;
-    const double all = (double)windows * (l1 + l2), most = (double)size * TIMES_MAX + (double)SLACK;
-    if (all > most)
+    if (clusters > CLUSTERS_MAX || all > size * TIMES_MAX + SLACK)
         return false;
     walk->all = (uint64_t)all;
     return true;

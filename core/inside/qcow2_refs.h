@@ -11,7 +11,7 @@ struct ss_qcow2_refs {
     bool unproven;   /* the last cluster is shorter than what may have been written there */
 };
 
-/* Takes at most 17 MiB of memory, and reads at most 16 times as much as the file has, and 1 GiB. Returns 0; -EBADMSG
+/* Takes at most 17 MiB of memory, and reads at most 4 times as much as the file has, and 1 GiB. Returns 0; -EBADMSG
  * with the image's finding and why; -ENOMEM; what the job ends with; or the read's -errno. */
 int ss_qcow2_refs_check(const struct ss_job *job, struct ss_qcow2 *image, const struct ss_qcow2_tables *tables,
                         struct ss_qcow2_refs *refs);

@@ -80,7 +80,6 @@ struct check {
     struct ss_qcow2_tables *tables;
     void (*each_bitmap)(void *context, const struct ss_qcow2_bitmap *bitmap);
     void *context;
-    uint64_t bitmap_bytes;
 };
 
 static int check_l1_entry(void *context, uint64_t entry, uint64_t place)
@@ -120,8 +119,8 @@ static int add_bitmap(void *context, const struct ss_qcow2_bitmap *bitmap)
     struct check *check = context;
     struct ss_qcow2_tables *tables = check->tables;
 
-    check->bitmap_bytes += bitmap->table.len;
-    if (check->bitmap_bytes > check->image->file_size ||
+    tables->bitmap_bytes += bitmap->table.len;
+    if (tables->bitmap_bytes > check->image->file_size ||
         !ss_qcow2_holds(check->image, bitmap->table.offset, bitmap->table.len))
         return broken(check->image, "a bitmap's table is not in the file");
     tables->bitmaps[tables->bitmap_count++] = bitmap->table;

@@ -11,6 +11,7 @@ struct ss_qcow2_tables {
     uint64_t l2_count; /* entries that lead to L2 tables, not all to different ones */
     struct ss_qcow2_part *bitmaps;
     uint32_t bitmap_count;
+    uint64_t bitmap_bytes; /* of their tables: the same */
 };
 
 /* Reads the lists of snapshots and bitmaps and all L1 tables and the reference count table, and checks each entry: what

@@ -58,8 +58,9 @@ def judge(image, path, what):
     text = f"{os.path.basename(image.path)}: {what}: {status} {finding} {detail!r}, qemu-img check: {said}"
     if status not in (0, 1, 4):
         return text, False
-    if status == 0 and said == 1 and what.startswith(("encryption ", "luks-len ")):
-        return None, False  # there QEMU needs a key, or the right one, to look any further
+    if status == 0 and said == 1 and what.startswith(
+            ("encryption ", "luks-len ", "extension-" if image.path.endswith("d-data") else "encryption ")):
+        return None, False  # there QEMU needs a key, or the right one, or another file, to look any further
     # Neither looks into compressed data.
     if status == 0 and (said not in (0, 3) or (compressed == 0 and not readable(image, path))):
         return text + ", and called complete", False
