@@ -38,10 +38,10 @@ test_command_line() {
     expect 'help' 0 out 'Commands:' --help
     check 'help is quiet on stderr' test ! -s "$ERR"
     check 'help fits 80 columns' awk 'length > 80 { exit 1 }' "$OUT"
-    for command in status verify show discard salvage run errors classify checkpoint-check; do
+    for command in status verify show discard salvage run errors classify checkpoint-check manifest; do
         check "help names $command" grep -q "^  $command " "$OUT.help"
     done
-    for command in run errors classify checkpoint-check; do
+    for command in run errors classify checkpoint-check manifest; do
         "$SAVESEAL" "$command" --help >"$OUT"
         check "$command: help fits 80 columns" awk 'length > 80 { exit 1 }' "$OUT"
     done
