@@ -175,9 +175,15 @@ static enum ss_class run_against(struct verify_run *run, const struct request *a
     return telling->tally.worst;
 }
 
+static int admit(void *context, size_t len)
+{
+    return limit_admit(context, len);
+}
+
 static bool open_against(struct verify_run *run, const char *path, struct against *against, enum ss_class *class)
 {
-    const struct ss_digest_run how = {.threads = run->jobs, .stop = &run->limit->stop};
+    const struct ss_digest_run how = {
+        .threads = run->jobs, .stop = &run->limit->stop, .admit = admit, .context = run->limit};
     struct ss_judgement why;
 
     if (!against_open(path, &how, against, &why)) {
