@@ -69,7 +69,7 @@ printf LibvirtQemudPart >part
 files=(whole changed unsealed part bad-description nothing .)
 "$SAVESEAL" verify --json "${files[@]}" >by-tool 2>/dev/null
 status=$?
-ids() { sed -n 's/.*"finding":"\([^"]*\)".*/\1/p' by-tool; }
+ids() { sed -n 's/"inside":.*//; s/.*"finding":"\([^"]*\)".*/\1/p' by-tool; }
 for program in check check++; do
     "./$program" "${files[@]}" >said 2>complained
     equal "$program exits as the tool does" $? $status
