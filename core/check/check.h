@@ -53,9 +53,10 @@ struct ss_check {
 /* Fills in check->why by what check->inside says of an image that has no seal to go by. */
 void ss_judge_inside(const struct ss_check_options *options, struct ss_check *check);
 
-/* Checks the file that path names, or the directory, if it is an image; on a mount the file behind it. Never fails: that it can not be read is an answer,
- * too, and so is SS_NOT_REACHED when it was ended by run's stop, or a callback that returned -ECANCELED. A file that
- * changes meanwhile is SS_CHANGED_WHILE_READING, whatever else was found. check is all written. Thread-safe. */
+/* Checks the file that path names, or the directory, if it is an image; on a mount the file behind it. Never fails:
+ * that it can not be read is an answer, too, and so is SS_NOT_REACHED when it was ended by run's stop, or a callback
+ * that returned -ECANCELED. A file that changes meanwhile is SS_CHANGED_WHILE_READING, whatever else was found. check
+ * is all written. Thread-safe. */
 void ss_check_path(const char *path, const struct ss_check_options *options, struct ss_check *check);
 
 /* The same for the file called name in a place, not following a symbolic link; path is what texts call it. */

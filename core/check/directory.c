@@ -77,7 +77,7 @@ int ss_directory_check(int dir, const struct ss_check_options *options, struct s
         .progress = options->run.progress,
         .context = options->run.context,
     };
-    struct stamp before, after;
+    struct stamp before = {0}, after = {0};
 
     int r = read_stamp(dir, &before);
     if (r == 0)
