@@ -71,7 +71,7 @@ bool ss_kdump_header(const unsigned char *bytes, size_t len, struct ss_kdump_hea
     if (!read_as(bytes, len, true, false, header) && !read_as(bytes, len, true, true, header) &&
         !read_as(bytes, len, false, false, header) && !read_as(bytes, len, false, true, header))
         return false;
-    memcpy(header->machine, bytes + AT_UTSNAME + UTSNAME_MACHINE * UTSNAME_FIELD, UTSNAME_FIELD);
+    memcpy(header->machine, bytes + AT_UTSNAME + (size_t)UTSNAME_MACHINE * UTSNAME_FIELD, UTSNAME_FIELD);
     return true;
 }
 

@@ -15,7 +15,7 @@
 #define PREFIX_LEN 8
 #define JSON_LEN_MAX 100000000 /* as the reference implementation has it */
 #define MEMBER_MAX (4U << 20)  /* bytes of one member's text */
-#define BUFFER_SIZE (2U * MEMBER_MAX)
+#define BUFFER_SIZE ((size_t)2 * MEMBER_MAX)
 #define METADATA "__metadata__"
 #define STEP_TENSORS 0x1000
 
