@@ -270,8 +270,17 @@ int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record, ch
     int r = ss_draft_write(fd, record);
     if (r == 0 && fsync(fd) < 0)
         r = -errno;
+    /* The sync may have taken seconds, in which a new version may have got the name. */
+    if (r == 0 && !ss_draft_still_named(dir, record->target, fd))
+        r = -ESTALE;
     /* When this fails the record stays: somebody else may have set the file aside meanwhile, and it is his now. */
-    return r == 0 ? rename_fresh(dir, record->target, name) : r;
+    if (r == 0)
+        r = rename_fresh(dir, record->target, name);
+    if (r == 0 && !ss_draft_still_named(dir, name, fd)) { /* between the look and the rename: it gets its name back */
+        rename_exclusive(dir, name, record->target);      /* unless there is a still newer one */
+        r = -ESTALE;
+    }
+    return r;
 }
 
 /* Does a draft agree with the seal that its last close left on it? */

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -261,6 +262,33 @@ static void set_aside_hides_an_image(void **state)
     close(fd);
 }
 
+static void *save_new_version(void *context)
+{
+    usleep(*(useconds_t *)context);
+    renameat(dir, "new", dir, "renewed");
+    return NULL;
+}
+
+static void set_aside_leaves_a_newer_version(void **state)
+{
+    (void)state;
+    for (useconds_t pause = 0; pause < 2000; pause += 20) {
+        struct ss_draft_record record = sample("renewed");
+        char name[SS_DRAFT_NAME_SIZE];
+        pthread_t saver;
+        SS_AUTO_CLOSE int old = openat(dir, "renewed", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        SS_AUTO_CLOSE int new = openat(dir, "new", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        assert_int_equal(pthread_create(&saver, NULL, save_new_version, &pause), 0);
+        int r = ss_draft_set_aside(dir, old, &record, name);
+        pthread_join(saver, NULL);
+        assert_true(r == 0 || r == -ESTALE);
+        assert_true(ss_draft_still_named(dir, "renewed", new));
+        if (r == 0)
+            assert_true(ss_draft_still_named(dir, name, old));
+        unlinkat(dir, "renewed", 0);
+    }
+}
+
 static void reserved_names(void **state)
 {
     (void)state;
@@ -282,6 +310,7 @@ int main(void)
         cmocka_unit_test(recover_names_the_reason),
         cmocka_unit_test(recover_finishes_a_commitment),
         cmocka_unit_test(set_aside_hides_an_image),
+        cmocka_unit_test(set_aside_leaves_a_newer_version),
         cmocka_unit_test(reserved_names),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
