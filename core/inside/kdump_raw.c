@@ -20,9 +20,8 @@
 
 enum {
     AT_VERSION = 8,
-    AT_UTSNAME = 12,
-    UTSNAME_FIELD = 65,
-    UTSNAME_MACHINE = 4,
+    AT_MACHINE = 12 + 4 * 65, /* the fifth string of the utsname */
+    MACHINE_LEN = 65,
 };
 
 static uint32_t get32(const struct ss_kdump_header *header, const unsigned char *at)
@@ -71,7 +70,7 @@ bool ss_kdump_header(const unsigned char *bytes, size_t len, struct ss_kdump_hea
     if (!read_as(bytes, len, true, false, header) && !read_as(bytes, len, true, true, header) &&
         !read_as(bytes, len, false, false, header) && !read_as(bytes, len, false, true, header))
         return false;
-    memcpy(header->machine, bytes + AT_UTSNAME + (size_t)UTSNAME_MACHINE * UTSNAME_FIELD, UTSNAME_FIELD);
+    memcpy(header->machine, bytes + AT_MACHINE, MACHINE_LEN);
     return true;
 }
 

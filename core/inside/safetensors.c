@@ -13,9 +13,9 @@
 #include "formats.h"
 
 #define PREFIX_LEN 8
-#define JSON_LEN_MAX 100000000 /* as the reference implementation has it */
-#define MEMBER_MAX (4U << 20)  /* bytes of one member's text */
-#define BUFFER_SIZE ((size_t)2 * MEMBER_MAX)
+#define JSON_LEN_MAX 100000000       /* as the reference implementation has it */
+#define MEMBER_MAX ((size_t)4 << 20) /* bytes of one member's text */
+#define BUFFER_SIZE ((size_t)8 << 20)
 #define METADATA "__metadata__"
 #define STEP_TENSORS 0x1000
 
@@ -38,6 +38,7 @@ struct model {
     const struct ss_job *job;
     uint64_t json_end, read; /* offsets in the file: where the JSON ends, and how much of it was read */
     char *buffer;
+    size_t buffer_size;
     size_t at, len; /* in the buffer: the next byte to look at, and its content's end */
 
     struct extent *extents;
@@ -88,7 +89,7 @@ static int fill(struct model *model)
     model->len -= model->at;
     model->at = 0;
     uint64_t rest = model->json_end - model->read;
-    size_t n = rest < BUFFER_SIZE - model->len ? (size_t)rest : BUFFER_SIZE - model->len;
+    size_t room = model->buffer_size - model->len, n = rest < room ? (size_t)rest : room;
     int r = ss_job_read(model->job, model->read, model->buffer + model->len, n);
     if (r < 0)
         return r;
@@ -380,7 +381,8 @@ static int check(const struct ss_job *job)
     if (!ss_job_holds(job, PREFIX_LEN, ss_le64(prefix)))
         return ss_job_say(job, SS_STRUCTURE_DAMAGED, "the file ends inside its list of tensors");
     model.json_end = PREFIX_LEN + ss_le64(prefix);
-    SS_AUTO_FREE char *buffer = malloc(BUFFER_SIZE);
+    model.buffer_size = model.json_end < BUFFER_SIZE ? (size_t)model.json_end : BUFFER_SIZE;
+    SS_AUTO_FREE char *buffer = malloc(model.buffer_size);
     if (!buffer)
         return -ENOMEM;
     model.buffer = buffer;

@@ -47,6 +47,7 @@ struct zip {
 /* What a row of the directory says of its entry. */
 struct row {
     unsigned version, flags, method; /* version: of the format, that a reader needs */
+    uint32_t checksum;
     uint64_t packed, size, local_at;
     size_t name_len, extra_len, comment_len;
 };
@@ -168,6 +169,20 @@ static bool read_extra(const unsigned char *extra, size_t len, struct row *row)
     return true;
 }
 
+/* All ones stand for a size that is in the extra field. */
+static bool same_size(uint64_t size, uint32_t local)
+{
+    return local == UINT32_MAX || local == size;
+}
+
+static bool same_numbers(const struct row *row, const unsigned char *local)
+{
+    if (row->flags & FLAG_SIZES_LATER)
+        return true;
+    return ss_le32(local + 14) == row->checksum && same_size(row->packed, ss_le32(local + 18)) &&
+           same_size(row->size, ss_le32(local + 22));
+}
+
 /* Is the header before the entry's content the same as its row in the directory? */
 static int check_local(struct zip *zip, uint64_t number, const struct row *row, const unsigned char *name)
 {
@@ -183,6 +198,8 @@ static int check_local(struct zip *zip, uint64_t number, const struct row *row, 
         ss_le16(local + 26) != row->name_len || memcmp(local + LOCAL_LEN, name, row->name_len) != 0)
         return DAMAGED(zip, "entry %" PRIu64 " of %" PRIu64 " is not where the directory says", number + 1,
                        zip->entries);
+    if (!same_numbers(row, local))
+        return DAMAGED(zip, "entry %" PRIu64 " of %" PRIu64 " has two sizes or checksums", number + 1, zip->entries);
     uint64_t content = row->local_at + LOCAL_LEN + row->name_len + ss_le16(local + 28);
     if (content > zip->directory_at || row->packed > zip->directory_at - content)
         return DAMAGED(zip, "entry %" PRIu64 " of %" PRIu64 " is larger than the file", number + 1, zip->entries);
@@ -233,6 +250,7 @@ static int check_rows(struct zip *zip)
             .version = bytes[6],
             .flags = ss_le16(bytes + 8),
             .method = ss_le16(bytes + 10),
+            .checksum = ss_le32(bytes + 16),
             .packed = ss_le32(bytes + 20),
             .size = ss_le32(bytes + 24),
             .name_len = ss_le16(bytes + 28),
@@ -332,7 +350,11 @@ static int read_entries(struct zip *zip, struct archive *archive, struct source 
     uint64_t count = 0;
     int status = ARCHIVE_OK;
 
-    while (status == ARCHIVE_OK && (status = archive_read_next_header(archive, &entry)) == ARCHIVE_OK) {
+    /* It warns of names that the locale can not show. */
+    while (status == ARCHIVE_OK) {
+        status = archive_read_next_header(archive, &entry);
+        if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
+            break;
         count++;
         status = read_entry(archive, source);
     }

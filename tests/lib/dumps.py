@@ -55,8 +55,10 @@ def inside(name, damage):
     return lambda files: files | {name: damage(files[name])}
 
 
-def at_end(data, signature):
-    return data.rindex(signature)
+def two_rows(data):  # of a zip with one entry
+    at, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
+    row = data[at:end]
+    return data[:at] + row * 2 + data[end:end + 8] + struct.pack("<HHI", 2, 2, 2 * len(row)) + data[end + 16:]
 
 
 def none(data):
@@ -79,6 +81,8 @@ MANY_ENTRIES = make.zipped([str(i) for i in range(66000)])
 MANY_TENSORS = make.safetensors([("I8", [3], 3)] * 100000)
 MANY_SEGMENTS = make.elf(segments=70000, extended=True, sections=False, size=1)
 JSON_END = 8 + struct.unpack("<Q", MODEL[:8])[0]
+HOLE = ('{"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}, '
+        '"b": {"dtype": "U8", "shape": [4], "data_offsets": [8, 12]}}')
 ROW = ZIP.index(b"PK\1\2")
 ROW64, END64 = ZIP64.index(b"PK\1\2"), ZIP64.index(b"PK\6\6")
 
@@ -219,6 +223,7 @@ TABLE = [
     ("model cut before any word", MODEL, cut(10), UNKNOWN),
     ("model with bytes behind it", MODEL, add(b"x"), STRUCTURE),
     ("model with a hole", MODEL, replace(b"[24, 32]", b"[25, 33]"), HEADER),
+    ("model with nothing but a hole", make.raw_safetensors(HOLE, bytes(12)), none, HEADER),
     ("model with an overlap", MODEL, replace(b"[24, 32]", b"[23, 31]"), HEADER),
     ("model with another shape", MODEL, replace(b"[2, 3]", b"[2, 4]"), HEADER),
     ("model with a shape past all numbers", MODEL, replace(b"[2, 3]", b"[9999999999999999999]"), HEADER),
@@ -240,6 +245,7 @@ TABLE = [
     ("zip with sizes behind", make.zipped(stream=True), none, COMPLETE),
     ("zip with sizes behind, compressed", make.zipped(stream=True, method=8), none, COMPLETE),
     ("zip with a comment", make.zipped(comment=b"PK\5\6 and words"), none, COMPLETE),
+    ("zip with a name that not each locale has", make.zipped(["archive/données"]), none, COMPLETE),
     ("zip without entries", make.zipped([]), none, COMPLETE),
     ("zip of many entries", MANY_ENTRIES, none, COMPLETE),
     ("zip of many entries, cut", MANY_ENTRIES, cut(-1), STRUCTURE),
@@ -264,6 +270,7 @@ TABLE = [
     ("zip with an entry past the end", ZIP, pack(ROW + 42, "<I", 2**31), STRUCTURE),
     ("zip with an entry larger than the file", ZIP, lambda data: pack(ROW + 20, "<I", 2**30)(pack(ROW + 24, "<I", 2**30)(data)), STRUCTURE),
     ("zip with one entry twice", ZIP, pack(ZIP.index(b"PK\1\2", ROW + 1) + 42, "<I", 0), STRUCTURE),
+    ("zip with one entry in two rows", make.zipped(["a"]), two_rows, STRUCTURE),
     ("zip with 64 bits cut by a byte", ZIP64, cut(-1), STRUCTURE),
     ("zip with 64 bits whose end is elsewhere", ZIP64, pack(END64 + 56 + 8, "<Q", END64 - 1), STRUCTURE),
     ("zip with 64 bits whose end is past all", ZIP64, pack(END64 + 56 + 8, "<Q", 2**64 - 1), STRUCTURE),
@@ -316,6 +323,8 @@ def check_table():
         # Without --deep less is looked at: nothing may be damaged that is not, nor complete that is.
         if cheap[1] == 1 and got[1] != 1 or got[1] == 0 and "complete by its own marks" not in cheap[2]:
             check(f"{name}: not deep: {cheap}", False)
+    overlap = [row[0] for row in TABLE].index("zip with one entry in two rows")
+    check("overlapping entries are seen without --deep, before anything is decompressed", "overlap" in quick[overlap][2])
 
 
 # ---- at each byte, and others who judge ----
