@@ -11,8 +11,8 @@
 #include "core/inside/inside.h"
 #include "core/scan.h"
 #include "core/util.h"
-#include "duration.h"
 #include "json_line.h"
+#include "quantity.h"
 #include "report.h"
 #include "text.h"
 
@@ -332,6 +332,7 @@ static enum ss_class run(int argc, char **argv)
 {
     struct wishes wishes = {0};
     const char *older = NULL;
+    uint64_t seconds = 0;
     const struct command_flag flags[] = {{"older-than", NULL, &older},   {"also-complete", &wishes.also_complete, NULL},
                                          {"dry-run", &wishes.dry, NULL}, {"force", &wishes.force, NULL},
                                          {"json", &wishes.json, NULL},   {NULL, NULL, NULL}};
@@ -342,11 +343,12 @@ static enum ss_class run(int argc, char **argv)
         return class;
     if (!older)
         return command_usage(&command_expire, "--older-than is missing");
-    if (!duration_parse(older, &wishes.older))
+    if (quantity_age(older, &seconds) < 0)
         return command_usage(&command_expire, "--older-than takes a number and one of s, m, h, d, w, such as 7d");
     if (!wishes.dry && !wishes.force && (wishes.json || !confirm_possible()))
         return command_usage(&command_expire, "%s, --force or --dry-run is needed",
                              wishes.json ? "with --json" : "without a terminal to ask on");
+    wishes.older = (int64_t)seconds;
     class = SS_CLASS_INTACT;
     for (int i = first; i < argc; i++)
         class = ss_class_worse(class, expire(argv[i], &wishes));

@@ -10,8 +10,13 @@ struct unit {
     uint64_t factor;
 };
 
-#define SECONDS_MAX (UINT64_C(10) * 366 * 86400)
+static const struct unit durations[] = {
+    {"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}, {"w", 604800},
+};
 
+#define YEAR (UINT64_C(366) * 86400) /* seconds */
+
+/* As long as it is at most max; 0 is for the caller to judge. */
 static int parse(const char *text, const struct unit *units, size_t count, uint64_t max, uint64_t *value)
 {
     size_t digits = strspn(text, "0123456789");
@@ -27,10 +32,22 @@ static int parse(const char *text, const struct unit *units, size_t count, uint6
             return -ERANGE;
         number = 10 * number + (uint64_t)(text[i] - '0');
     }
-    if (number == 0 || number > max / factor)
+    if (number > max / factor)
         return -ERANGE;
     *value = number * factor;
     return 0;
+}
+
+static int parse_some(const char *text, const struct unit *units, size_t count, uint64_t max, uint64_t *value)
+{
+    uint64_t found = 0;
+
+    int r = parse(text, units, count, max, &found);
+    if (r == 0 && found == 0)
+        r = -ERANGE;
+    if (r == 0)
+        *value = found;
+    return r;
 }
 
 int quantity_size(const char *text, uint64_t *bytes)
@@ -47,19 +64,22 @@ int quantity_size(const char *text, uint64_t *bytes)
         {"TiB", UINT64_C(1) << 40},
     };
 
-    return parse(text, units, SS_ARRAY_SIZE(units), INT64_MAX, bytes);
+    return parse_some(text, units, SS_ARRAY_SIZE(units), INT64_MAX, bytes);
 }
 
 int quantity_seconds(const char *text, uint64_t *seconds)
 {
-    static const struct unit units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+    return parse_some(text, durations, SS_ARRAY_SIZE(durations), 10 * YEAR, seconds);
+}
 
-    return parse(text, units, SS_ARRAY_SIZE(units), SECONDS_MAX, seconds);
+int quantity_age(const char *text, uint64_t *seconds)
+{
+    return parse(text, durations + 1, SS_ARRAY_SIZE(durations) - 1, 3000 * YEAR, seconds);
 }
 
 int quantity_count(const char *text, uint64_t max, uint64_t *count)
 {
     static const struct unit units[] = {{"", 1}};
 
-    return parse(text, units, SS_ARRAY_SIZE(units), max, count);
+    return parse_some(text, units, SS_ARRAY_SIZE(units), max, count);
 }
