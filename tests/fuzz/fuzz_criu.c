@@ -1,5 +1,5 @@
 /* Any bytes as a CRIU directory. They are its files one after the other, each a byte that tells its name, two with its
- * length, and its content. The directory is made once, in memory if the host has a place for that. */
+ * length, and its content. The directory is in memory, if the host has a place for that. */
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -13,29 +13,10 @@ static const char *const names[] = {
     "pagemap-shmem-2.img", "route-1.img",
 };
 
-static char directory[] = "/dev/shm/saveseal-fuzz.XXXXXX";
-
 static void clear(int dir)
 {
     for (size_t i = 0; i < SS_ARRAY_SIZE(names); i++)
         unlinkat(dir, names[i], 0);
-}
-
-static void remove_directory(void)
-{
-    rmdir(directory);
-}
-
-static int open_directory(void)
-{
-    if (!mkdtemp(directory)) {
-        strcpy(directory, "/tmp/saveseal-fuzz.XXXXXX");
-        require(mkdtemp(directory) != NULL);
-    }
-    atexit(remove_directory);
-    int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    require(dir >= 0);
-    return dir;
 }
 
 static void make_files(int dir, const uint8_t *data, size_t size)
@@ -66,15 +47,20 @@ static void check_directory(int dir, bool deep)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static int dir = -1;
+    char memory[] = "/dev/shm/saveseal-fuzz.XXXXXX", disk[] = "/tmp/saveseal-fuzz.XXXXXX";
 
-    if (dir < 0)
-        dir = open_directory();
+    const char *path = mkdtemp(memory);
+    if (!path)
+        path = mkdtemp(disk);
+    require(path != NULL);
+    SS_AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    require(dir >= 0);
     make_files(dir, data, size);
     if (ss_inside_is_directory_image(dir)) {
         check_directory(dir, false);
         check_directory(dir, true);
     }
     clear(dir);
+    rmdir(path);
     return 0;
 }
