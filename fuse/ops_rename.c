@@ -209,12 +209,14 @@ static bool renamed_before(struct ss_fs *fs, int dir, const char *name, fuse_ino
     if (!done)
         return false;
     *renamed = index;
+    ss_save_claim(save); /* so that it is not published between the look and the record */
     pthread_mutex_lock(&save->state);
     snprintf(save->record.target, sizeof save->record.target, "%s", newname);
     record = save->record;
     pthread_mutex_unlock(&save->state);
     if (!ss_draft_still_named(ss_dir_fd(fs, newparent), newname, pin)) /* not published since */
         ss_draft_write(pin, &record);
+    ss_save_yield(save);
     return true;
 }
 

@@ -289,6 +289,6 @@ for part in in_background odd_names refusals messages over_itself read_only no_x
 done
 for part in from_fstab unprivileged; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
-    unshare -m --propagation private "$0" private $part || not_ok "$part"
+    unshare -m --propagation private "$(dirname "$0")/lib/alone.sh" "$0" private $part || not_ok "$part"
 done
 exit $failed

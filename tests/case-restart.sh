@@ -559,7 +559,7 @@ for part in undisturbed big_save fast_kills overwrite races trees upgrading inco
     crash_loop open_files no_leaks sizes with_libvirt unprivileged; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     if [ $part = unprivileged ]; then
-        unshare -m --propagation private "$0" private $part || not_ok "$part"
+        unshare -m --propagation private "$(dirname "$0")/lib/alone.sh" "$0" private $part || not_ok "$part"
     else
         run_part $part
     fi

@@ -24,7 +24,8 @@ vm_namespace() { # SECONDS SCRIPT ARG...: ends it all after SECONDS, with status
     local limit=$((SECONDS + $1)) child
     shift
     # Who is killed here takes unshare along, and unshare the rest.
-    setpriv --pdeathsig KILL unshare --mount --pid --net --ipc --fork --kill-child --mount-proc -- "$@" &
+    setpriv --pdeathsig KILL unshare --mount --pid --net --ipc --fork --kill-child --mount-proc -- \
+        "$(dirname "${BASH_SOURCE[0]}")/alone.sh" "$@" &
     child=$!
     trap 'limit=0' TERM INT HUP
     while kill -0 "$child" 2>/dev/null; do
