@@ -450,6 +450,8 @@ test_manifest() {
     expect 'manifest: none there' 2 err 'not-found' verify --against none a
     expect 'manifest: a state goes with it' 3 none '' verify -r --against m --state "$STATE" --max-bytes 1 "$DIR"
     expect 'manifest: but not with another' 2 err 'dest-exists' verify -r --against sums --state "$STATE" "$DIR"
+    cp m m.new && mv m.new m
+    expect 'manifest: nor with a later one of that name' 2 err 'dest-exists' verify -r --against m --state "$STATE" "$DIR"
     rm "$STATE"
 }
 

@@ -204,8 +204,14 @@ static bool open_state(struct verify_run *run, const struct request *asked, enum
     static const char *const modes[] = {
         [SS_CHECK_QUICK] = "quick", [SS_CHECK_WHOLE] = "whole", [SS_CHECK_DEEP] = "deep"};
     struct ss_judgement why;
+    char stamp[SS_VERIFY_STAMP_SIZE] = "";
 
-    run->state = state_open(asked->state, modes[run->wanted.level], asked->against ? asked->against : "", &why);
+    /* Of another version of the manifest the answers would be others. */
+    if (run->against)
+        ss_verify_stamp(&run->against->st, stamp);
+    SS_AUTO_FREE char *against =
+        report_format("%s%s%s", asked->against ? asked->against : "", *stamp ? " " : "", stamp);
+    run->state = state_open(asked->state, modes[run->wanted.level], against, &why);
     if (!run->state)
         *class = report_judgement(asked->state, &why);
     return run->state != NULL;

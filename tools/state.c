@@ -70,8 +70,9 @@ static bool is_ours(const struct ss_verify_state *known, const char *mode, const
 {
     if (strcmp(known->mode, mode) != 0)
         ss_judge(why, SS_DEST_EXISTS, "it is the state of another kind of run, %s instead of %s", known->mode, mode);
-    else if (strcmp(known->against, against) != 0)
-        ss_judge(why, SS_DEST_EXISTS, "it is the state of a run that compared with something else");
+    else if (!known->finished && strcmp(known->against, against) != 0)
+        ss_judge(why, SS_DEST_EXISTS,
+                 "it is the state of a run that compared with something else, or an older version");
     else
         return true;
     return false;

@@ -169,13 +169,19 @@ static bool next_path(struct walk *walk, struct walk_item *item)
     return true;
 }
 
-static mode_t kind_of(const struct level *level, const char *name, unsigned char type)
+/* Returns 0, or -errno where the directory does not tell. */
+static int kind_of(const struct level *level, const char *name, unsigned char type, mode_t *kind)
 {
     struct stat st;
 
-    if (type != DT_UNKNOWN)
-        return DTTOIF(type);
-    return fstatat(level->dir->place.dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_mode & S_IFMT;
+    if (type != DT_UNKNOWN) {
+        *kind = DTTOIF(type);
+        return 0;
+    }
+    if (fstatat(level->dir->place.dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    *kind = st.st_mode & S_IFMT;
+    return 0;
 }
 
 /* Returns true when there is an item; false when the walk has moved to another directory, or passed something over. */
@@ -194,15 +200,17 @@ static bool next_name(struct walk *walk, struct walk_item *item)
         return error < 0;
     }
     const char *name = names_get(&level->names, level->next++, &type);
-    mode_t kind = kind_of(level, name, type);
-    if (!S_ISREG(kind) && !S_ISDIR(kind))
+    mode_t kind = 0;
+    int r = kind_of(level, name, type, &kind);
+    if (r == -ENOENT || (r == 0 && !S_ISREG(kind) && !S_ISDIR(kind)))
         return false;
     char *path = report_format("%s%s", level->path, name);
     if (S_ISREG(kind)) {
         fill_item(item, path, level->dir, 0);
         return true;
     }
-    int r = ss_place_openat(level->dir->place.dir, name, &place);
+    if (r == 0)
+        r = ss_place_openat(level->dir->place.dir, name, &place);
     if (r == 0)
         enter(walk, path, &place);
     if (r == 0 || r == -ENOENT || r == -ENOTDIR || r == -ELOOP) { /* gone, or another thing by now */
