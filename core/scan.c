@@ -1,6 +1,5 @@
 #include "scan.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "entries.h"
 #include "proc.h"
 #include "util.h"
 
@@ -256,46 +256,33 @@ static int scan_name(int dir, const char *name, struct ss_scan_entry *entry)
 
 typedef int found_function(void *context, const struct ss_scan_entry *entry);
 
-static int scan_stream(DIR *stream, int dir, bool images, found_function *found, void *context)
-{
+struct scan {
+    int dir;
+    bool images;
+    found_function *found;
+    void *context;
     struct ss_scan_entry entry;
-    struct dirent *at;
+};
 
-    for (;;) {
-        errno = 0;
-        at = readdir(stream);
-        if (!at)
-            return -errno;
-        if (at->d_type != DT_REG && at->d_type != DT_UNKNOWN)
-            continue;
-        if (!images && !draft_id(at->d_name))
-            continue;
-        int r = scan_name(dir, at->d_name, &entry);
-        if (r < 0)
-            return r;
-        if (r == 0)
-            r = found(context, &entry);
-        else
-            r = 0;
-        if (r != 0)
-            return r;
-    }
+static int scan_each(void *context, const struct dirent *at)
+{
+    struct scan *scan = context;
+
+    if (at->d_type != DT_REG && at->d_type != DT_UNKNOWN)
+        return 0;
+    if (!scan->images && !draft_id(at->d_name))
+        return 0;
+    int r = scan_name(scan->dir, at->d_name, &scan->entry);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    return scan->found(scan->context, &scan->entry);
 }
 
 static int scan(int dir, bool images, found_function *found, void *context)
 {
-    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    DIR *stream = fdopendir(fd);
-    if (!stream) {
-        int r = -errno;
-        close(fd);
-        return r;
-    }
-    int r = scan_stream(stream, fd, images, found, context);
-    closedir(stream);
-    return r;
+    struct scan all = {.dir = dir, .images = images, .found = found, .context = context};
+
+    return ss_entries_each(dir, scan_each, &all);
 }
 
 int ss_scan(int dir, found_function *found, void *context)

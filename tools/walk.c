@@ -1,12 +1,12 @@
 #include "walk.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "core/entries.h"
 #include "core/util.h"
 #include "names.h"
 #include "report.h"
@@ -88,23 +88,17 @@ static bool is_inside(const struct walk *walk, const struct stat *st)
     return false;
 }
 
+static int add_name(void *names, const struct dirent *entry)
+{
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+        names_add(names, entry->d_name, entry->d_type);
+    return 0;
+}
+
 /* Reads the names in the directory; how that ended is level->error. */
 static void read_names(struct level *level)
 {
-    int fd = openat(level->dir->place.dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-
-    if (!stream) {
-        level->error = -errno;
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    for (const struct dirent *entry; errno = 0, (entry = readdir(stream));)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            names_add(&level->names, entry->d_name, entry->d_type);
-    level->error = -errno;
-    closedir(stream);
+    level->error = ss_entries_each(level->dir->place.dir, add_name, &level->names);
     names_sort(&level->names);
 }
 

@@ -1,11 +1,11 @@
 #include "directory.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
+
+#include "core/entries.h"
 
 /* What changes when a file in the directory is written, comes or goes. */
 struct stamp {
@@ -18,48 +18,38 @@ static bool is_later(const struct timespec *a, const struct timespec *b)
     return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
 }
 
-static void add(struct stamp *stamp, const struct stat *st)
+struct walk {
+    int dir;
+    struct stamp stamp;
+};
+
+static int add(void *context, const struct dirent *entry)
 {
+    struct walk *walk = context;
+    struct stamp *stamp = &walk->stamp;
+    struct stat st;
+
+    if (strcmp(entry->d_name, "..") == 0)
+        return 0;
+    if (fstatat(walk->dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno; /* gone meanwhile: the number tells */
     stamp->files++;
-    if (S_ISREG(st->st_mode))
-        stamp->size += (uint64_t)st->st_size;
-    if (is_later(&st->st_ctim, &stamp->newest))
-        stamp->newest = st->st_ctim;
-    if (is_later(&st->st_mtim, &stamp->newest))
-        stamp->newest = st->st_mtim;
+    if (S_ISREG(st.st_mode))
+        stamp->size += (uint64_t)st.st_size;
+    if (is_later(&st.st_ctim, &stamp->newest))
+        stamp->newest = st.st_ctim;
+    if (is_later(&st.st_mtim, &stamp->newest))
+        stamp->newest = st.st_mtim;
+    return 0;
 }
 
 /* Returns 0 or -errno. */
 static int read_stamp(int dir, struct stamp *stamp)
 {
-    struct stat st;
-    int r = 0;
+    struct walk walk = {.dir = dir};
 
-    memset(stamp, 0, sizeof *stamp);
-    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    DIR *stream = fdopendir(fd);
-    if (!stream) {
-        r = -errno;
-        close(fd);
-        return r;
-    }
-    while (r == 0) {
-        errno = 0;
-        const struct dirent *entry = readdir(stream);
-        if (!entry) {
-            r = -errno;
-            break;
-        }
-        if (strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-            add(stamp, &st);
-        else if (errno != ENOENT) /* gone meanwhile: the number tells */
-            r = -errno;
-    }
-    closedir(stream);
+    int r = ss_entries_each(dir, add, &walk);
+    *stamp = walk.stamp;
     return r;
 }
 

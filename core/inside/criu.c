@@ -1,7 +1,6 @@
 /* A directory that CRIU wrote. Its inventory is written when all the rest is there; the tree of processes in it says
  * which files there must be, and the page maps how large those are that hold memory. Source: criu/cr-dump.c,
  * criu/pagemap.c and images/ in CRIU 4.2. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "bytes.h"
+#include "core/entries.h"
 #include "core/util.h"
 #include "criu_image.h"
 #include "formats.h"
@@ -65,7 +65,7 @@ static int walk_file(struct images *images, const char *name, struct ss_window *
                      int (*each)(void *context, uint64_t number, struct ss_protobuf *message), void *context,
                      uint64_t *records)
 {
-    struct ss_job file;
+    struct ss_job file = {.fd = -1};
 
     int r = open_file(images, name, &file);
     if (r == -EISDIR || r == -ELOOP)
@@ -360,40 +360,27 @@ static int check_file(struct images *images, const char *name)
     return r != 0 ? r : ss_job_step(&images->job, images->done);
 }
 
-/* Calls each for the names of the directory that end in .img, until it returns other than 0. */
-static int each_name(int dir, int (*each)(struct images *images, const char *name), struct images *images)
+static bool is_image(const char *name)
 {
-    int r = 0;
+    size_t len = strlen(name);
 
-    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    DIR *stream = fdopendir(fd);
-    if (!stream) {
-        r = -errno;
-        close(fd);
-        return r;
-    }
-    while (r == 0) {
-        errno = 0;
-        const struct dirent *entry = readdir(stream);
-        if (!entry) {
-            r = -errno;
-            break;
-        }
-        size_t len = strlen(entry->d_name);
-        if (len > 4 && strcmp(entry->d_name + len - 4, ".img") == 0)
-            r = each(images, entry->d_name);
-    }
-    closedir(stream);
-    return r;
+    return len > 4 && strcmp(name + len - 4, ".img") == 0;
+}
+
+static int check_each(void *images, const struct dirent *entry)
+{
+    return is_image(entry->d_name) ? check_file(images, entry->d_name) : 0;
 }
 
 /* What has to be known before. */
-static int count_file(struct images *images, const char *name)
+static int count_each(void *context, const struct dirent *entry)
 {
+    struct images *images = context;
+    const char *name = entry->d_name;
     struct stat st;
 
+    if (!is_image(name))
+        return 0;
     if (fstatat(images->job.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
         images->job.size += (uint64_t)st.st_size;
     images->cores += strncmp(name, "core-", 5) == 0;
@@ -418,7 +405,7 @@ static int check_images(struct images *images)
     if (r == 0 && !images->pre_dump)
         r = walk_needed(images, PSTREE, &images->tree, check_row, images);
     if (r == 0)
-        r = each_name(images->job.fd, check_file, images);
+        r = ss_entries_each(images->job.fd, check_each, images);
     if (r != 0)
         return r < 0 ? r : 0;
     tell_facts(images);
@@ -458,7 +445,7 @@ static int check(const struct ss_job *job)
         return -ENOMEM;
     images->job = *job;
     images->quiet = (struct ss_inside_options){.deep = job->options->deep, .stop = job->options->stop};
-    int r = each_name(job->fd, count_file, images);
+    int r = ss_entries_each(job->fd, count_each, images);
     return r < 0 ? r : check_images(images);
 }
 
