@@ -95,7 +95,7 @@ static bool check_values(struct request *asked, enum ss_class *class)
     if (asked->max_bytes && quantity_size(asked->max_bytes, &asked->limit_bytes) < 0)
         return wrong(class, command_usage(me, "--max-bytes is a number, and K, M, G or T behind it"));
     if (asked->max_time && quantity_seconds(asked->max_time, &asked->limit_seconds) < 0)
-        return wrong(class, command_usage(me, "--max-time is a number of seconds, or one with m, h or d behind it"));
+        return wrong(class, command_usage(me, "--max-time is a number of seconds, or one with m, h, d or w behind it"));
     return true;
 }
 

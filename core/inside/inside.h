@@ -45,6 +45,7 @@ struct ss_inside {
     /* SS_COMPLETE: its own marks say that it was written to its end, and what was looked at agrees.
      * SS_END_UNPROVEN: nothing contradicts, but nothing proves the end either; also for what is unknown.
      * SS_FORMAT_UNSUPPORTED: a version or feature that is not known here.
+     * SS_BUSY: a program has it open, and parts of it may be in that program's memory.
      * Else what is wrong: SS_FORMAT_INCOMPLETE, SS_HEADER_DAMAGED, SS_STREAM_DAMAGED, SS_DESCRIPTION_DAMAGED,
      * SS_STRUCTURE_DAMAGED, SS_NEEDS_REPAIR. */
     enum ss_finding finding;
