@@ -155,7 +155,6 @@ static enum ss_class judge_all(struct batch *batch)
 static bool find(const char *dir, struct batch *batch, enum ss_class *class)
 {
     SS_PLACE_AUTO_CLOSE struct ss_place place = SS_PLACE_NONE;
-    struct ss_judgement why;
 
     int r = ss_place_open(dir, &place);
     if (r == 0)
@@ -163,11 +162,7 @@ static bool find(const char *dir, struct batch *batch, enum ss_class *class)
     if (r == 0)
         r = ss_scan(place.dir, add, batch);
     if (r < 0) {
-        if (r == -ENOTDIR)
-            ss_judge(&why, SS_USAGE, "it is not a directory");
-        else
-            ss_judge_errno(&why, r);
-        *class = report_judgement(dir, &why);
+        *class = report_directory(dir, r);
         return false;
     }
     if (batch->count > 0)

@@ -180,11 +180,7 @@ static bool read_dir(const char *dir, struct listing *listing, bool *hidden, enu
     if (r == 0)
         r = ss_scan(place.dir, add_entry, listing);
     if (r < 0) {
-        if (r == -ENOTDIR)
-            ss_judge(&why, SS_USAGE, "it is not a directory");
-        else
-            ss_judge_errno(&why, r);
-        *class = report_judgement(dir, &why);
+        *class = report_directory(dir, r);
         return false;
     }
     *hidden = place.hidden != 0;

@@ -1,5 +1,6 @@
 #include "report.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,17 @@ enum ss_class report_judgement(const char *path, const struct ss_judgement *judg
 
     report("%s: %s", name, text);
     return ss_finding_text(judgement->finding)->class;
+}
+
+enum ss_class report_directory(const char *path, int error)
+{
+    struct ss_judgement why;
+
+    if (error == -ENOTDIR)
+        ss_judge(&why, SS_USAGE, "it is not a directory");
+    else
+        ss_judge_errno(&why, error);
+    return report_judgement(path, &why);
 }
 
 void report(const char *format, ...)

@@ -10,6 +10,9 @@ char *judgement_text(const struct ss_judgement *judgement);
 /* Prints "saveseal: PATH: " and the judgement's text on stderr. Returns its class. */
 enum ss_class report_judgement(const char *path, const struct ss_judgement *judgement);
 
+/* The same for a directory that could not be read: error is -errno. */
+enum ss_class report_directory(const char *path, int error);
+
 /* Prints "saveseal: " and the text on stderr. */
 void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
