@@ -83,7 +83,7 @@ static void libvirt_read_fields(const struct image *image, struct ss_format_prob
     /* A version that nobody has defined yet: only its magic means something to us. */
     if (version > LIBVIRT_VERSION_MAX)
         return;
-    probe->header_len = min_u64(LIBVIRT_HEADER_LEN + (uint64_t)data_len, image->size);
+    probe->header_len = min_u64(min_u64(LIBVIRT_HEADER_LEN + (uint64_t)data_len, image->size), SS_FORMAT_HEADER_MAX);
     libvirt_check(data_len, cookie_offset, image->size, probe);
 }
 

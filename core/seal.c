@@ -20,7 +20,7 @@
 
 static bool lengths_valid(const struct ss_seal *seal)
 {
-    return seal->size <= INT64_MAX && seal->header_len <= seal->size;
+    return seal->size <= INT64_MAX && seal->header_len <= seal->size && seal->header_len <= SS_FORMAT_HEADER_MAX;
 }
 
 static int get_digest(const struct ss_record *record, const char *key, struct ss_sha256 *digest)

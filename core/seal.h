@@ -17,7 +17,7 @@
 
 struct ss_seal {
     enum ss_format format;
-    uint64_t header_len; /* bytes that header covers, at most size */
+    uint64_t header_len; /* bytes that header covers, at most size and SS_FORMAT_HEADER_MAX */
     struct ss_sha256 header;
     uint64_t size; /* of the whole image, bytes */
     bool has_verity;
@@ -28,7 +28,7 @@ struct ss_seal {
 
 /* Text codec. Keys: format header header-sha256 size verity-sha256 sealed writer; sealed is YYYY-MM-DDTHH:MM:SSZ.
  * decode: 0, or ss_record_decode's errors, and -EBADMSG when a key other than verity-sha256 is missing or a value is
- * out of range (header > size, size beyond a file's, a year beyond 9999). An unknown format name reads as
+ * out of range (header > size or longer than any header is, size beyond a file's, a year beyond 9999). An unknown format name reads as
  * SS_FORMAT_UNKNOWN. encode: the length in buf, or -E2BIG, and -EINVAL for a seal that decode would refuse. */
 int ss_seal_decode(const void *bytes, size_t len, struct ss_seal *seal);
 ssize_t ss_seal_encode(const struct ss_seal *seal, char *buf, size_t size);

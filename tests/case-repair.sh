@@ -110,6 +110,11 @@ test_seal_changed() {
     setfattr -n user.saveseal.seal -v 'what is this' "$DIR/changed"
     expect 'seal: unreadable seal' 1 err 'seal-invalid: ' seal "$DIR/changed"
     expect 'seal: unreadable seal, --force' 0 out 'sealed anew' seal --force "$DIR/changed"
+    truncate -s 1T "$DIR/long"
+    setfattr -n user.saveseal.seal "$DIR/long" -v "saveseal/1 format=unknown header=$((1 << 40)) header-sha256=\
+$(printf x | sha256sum | cut -d' ' -f1) size=$((1 << 40)) sealed=2024-01-01T00:00:00Z writer=x"
+    expect 'seal: a forged length of the header is not read' 1 out 'seal-invalid: ' verify --quick "$DIR/long"
+    rm "$DIR/long"
     setfattr -n user.saveseal.seal -v 'saveseal/2 tree=x' "$DIR/changed"
     expect 'seal: seal of a newer version' 4 err 'seal-too-new: ' seal --force "$DIR/changed"
     check 'seal: seal of a newer version stays' test "$(seal_of "$DIR/changed")" = 'saveseal/2 tree=x'

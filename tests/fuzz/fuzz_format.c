@@ -20,7 +20,7 @@ static void check(const uint8_t *head, size_t len, uint64_t size)
     memset(&probe, 0xa5, sizeof probe);
     ss_format_probe(head, len, size, &probe);
     require(probe.format < SS_FORMAT_COUNT && ss_format_name(probe.format) != NULL);
-    require(probe.header_len <= size);
+    require(probe.header_len <= size && probe.header_len <= SS_FORMAT_HEADER_MAX);
     require(memchr(probe.why, '\0', sizeof probe.why) != NULL);
     require((probe.completion == SS_COMPLETION_PARTIAL) == (probe.why[0] != '\0'));
     require(probe.completion == SS_COMPLETION_NO_MARK || probe.format == SS_FORMAT_LIBVIRT);

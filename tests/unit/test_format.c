@@ -81,8 +81,12 @@ static void test_libvirt(void **state)
          "the header and its data are 1092 bytes, the file has only 92"},
         {done, 2, UINT32_MAX, 0, SS_COMPLETION_PARTIAL, 1000, 1000,
          "the header and its data are 4294967387 bytes, the file has only 1000"},
-        {done, 2, UINT32_MAX, UINT32_MAX, SS_COMPLETION_DONE, 4294967387, 4294967387, ""},
-        {done, 2, UINT32_MAX, 0, SS_COMPLETION_DONE, UINT64_MAX, 4294967387, ""},
+        {done, 2, UINT32_MAX, UINT32_MAX, SS_COMPLETION_DONE, 4294967387, SS_FORMAT_HEADER_MAX, ""},
+        {done, 2, UINT32_MAX, 0, SS_COMPLETION_DONE, UINT64_MAX, SS_FORMAT_HEADER_MAX, ""},
+        /* one byte more than is ever called a header */
+        {done, 2, 16777216 - 92, 0, SS_COMPLETION_DONE, UINT64_MAX, SS_FORMAT_HEADER_MAX, ""},
+        {done, 2, 16777216 - 91, 0, SS_COMPLETION_DONE, UINT64_MAX, SS_FORMAT_HEADER_MAX, ""},
+        {done, 2, 16777216 - 93, 0, SS_COMPLETION_DONE, UINT64_MAX, SS_FORMAT_HEADER_MAX - 1, ""},
         {part, 2, UINT32_MAX, 0, SS_COMPLETION_PARTIAL, 1000, 1000, "the magic is LibvirtQemudPart"},
         /* the other fields */
         {done, 2, 0, 0, SS_COMPLETION_PARTIAL, 1000, 92, "the header says that its data is 0 bytes long"},

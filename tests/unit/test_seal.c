@@ -105,10 +105,15 @@ static void test_good_values(void **state)
 
     parts = good_parts;
     parts.size = " size=9223372036854775807 new-key=of%20a%20newer%20version";
-    parts.header = " header=9223372036854775807";
+    parts.header = " header=16777216";
     assert_int_equal(decode_parts(&parts, &seal), 0);
     assert_int_equal(seal.size, INT64_MAX);
-    assert_int_equal(seal.header_len, INT64_MAX);
+    assert_int_equal(seal.header_len, SS_FORMAT_HEADER_MAX);
+    /* A forged length would be read at each open, each quick check. */
+    parts.header = " header=16777217";
+    assert_int_equal(decode_parts(&parts, &seal), -EBADMSG);
+    parts.header = " header=9223372036854775807";
+    assert_int_equal(decode_parts(&parts, &seal), -EBADMSG);
 
     parts = good_parts;
     parts.size = " size=0";
@@ -192,7 +197,10 @@ static void test_encode_refuses(void **state)
     assert_int_equal(ss_seal_encode(&seal, buf, sizeof buf), -EINVAL);
     seal.size = seal.header_len = UINT64_C(1) << 63;
     assert_int_equal(ss_seal_encode(&seal, buf, sizeof buf), -EINVAL);
-    seal.size = seal.header_len = INT64_MAX;
+    seal.size = INT64_MAX;
+    seal.header_len = SS_FORMAT_HEADER_MAX + 1;
+    assert_int_equal(ss_seal_encode(&seal, buf, sizeof buf), -EINVAL);
+    seal.header_len = SS_FORMAT_HEADER_MAX;
     assert_true(ss_seal_encode(&seal, buf, sizeof buf) > 0);
     seal.sealed = 253402300800;
     assert_int_equal(ss_seal_encode(&seal, buf, sizeof buf), -EINVAL);
@@ -286,6 +294,20 @@ static void test_make(void **state)
     assert_int_equal(seal.header_len, 5092);
     assert_int_equal(strlen(seal.writer), SS_SEAL_WRITER_MAX - 1);
     assert_int_equal(ss_seal_make(-1, 9000, true, NULL, NULL, &seal), -EBADF);
+
+    /* A description that is longer than any is sealed all the same, and its seal can be read. */
+    data_len = 20U << 20;
+    put(fd, &data_len, sizeof data_len, 20);
+    assert_int_equal(ftruncate(fd, 21 << 20), 0);
+    assert_int_equal(ss_seal_make(fd, 21 << 20, false, NULL, NULL, &seal), 0);
+    assert_int_equal(seal.header_len, SS_FORMAT_HEADER_MAX);
+    enum ss_finding finding = SS_IO_ERROR;
+    assert_int_equal(ss_seal_check_header(fd, &seal, &finding), 0);
+    assert_int_equal(finding, SS_INTACT);
+    char line[SS_RECORD_MAX];
+    ssize_t len = ss_seal_encode(&seal, line, sizeof line);
+    assert_true(len > 0);
+    assert_int_equal(ss_seal_decode(line, (size_t)len, &seal), 0);
 }
 
 static enum ss_finding check(int fd, const struct ss_seal *seal, bool content)
