@@ -12,6 +12,7 @@
 #include <sys/xattr.h>
 
 #include "proc.h"
+#include "rename.h"
 #include "util.h"
 #include "xattr.h"
 
@@ -197,18 +198,6 @@ int ss_draft_create_open(int dir, int flags, mode_t mode, const struct ss_draft_
     return fd;
 }
 
-/* rename that must not replace, also where the file system does not know RENAME_NOREPLACE. */
-static int rename_exclusive(int dir, const char *from, const char *to)
-{
-    if (renameat2(dir, from, dir, to, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return -errno;
-    if (linkat(dir, from, dir, to, 0) < 0)
-        return -errno;
-    return unlinkat(dir, from, 0) < 0 ? -errno : 0;
-}
-
 bool ss_draft_still_named(int dir, const char *name, int fd)
 {
     struct stat by_name, by_fd;
@@ -230,6 +219,19 @@ bool ss_draft_may_replace(int dir, int fd, const char *target)
     return image.st_uid == draft.st_uid;
 }
 
+/* Between two names of one file rename does nothing, and says that all is well. There may be two after a crash where
+ * ss_rename_exclusive needs two steps. */
+static int rename_over(int dir, const char *name, int fd, const char *target)
+{
+    struct stat st;
+
+    if (renameat(dir, name, dir, target) < 0)
+        return -errno;
+    if (fstat(fd, &st) == 0 && st.st_nlink > 1 && ss_draft_still_named(dir, name, fd))
+        unlinkat(dir, name, 0);
+    return 0;
+}
+
 int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool exclusive)
 {
     int r;
@@ -239,9 +241,9 @@ int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool
     if (!ss_draft_may_replace(dir, fd, target))
         return -EPERM;
     if (exclusive)
-        r = rename_exclusive(dir, name, target);
+        r = ss_rename_exclusive(dir, name, dir, target);
     else
-        r = renameat(dir, name, dir, target) < 0 ? -errno : 0;
+        r = rename_over(dir, name, fd, target);
     /* Rename first: a crash in between leaves a public image with a record that nobody minds, never a hidden file that
      * nobody can place. */
     if (r == 0)
@@ -256,9 +258,26 @@ static int rename_fresh(int dir, const char *from, char name[SS_DRAFT_NAME_SIZE]
     for (int i = 0; r == -EEXIST && i < NAME_TRIES; i++) {
         r = fresh_name(name);
         if (r == 0)
-            r = rename_exclusive(dir, from, name);
+            r = ss_rename_exclusive(dir, from, dir, name);
     }
     return r;
+}
+
+/* Another file got the image's name between the last look and the rename, and was hidden with it. It gets the name
+ * back; or where a still newer one has it, a record, so that it is listed. */
+static void give_back(int dir, const char *name, const struct ss_draft_record *record)
+{
+    struct ss_draft_record other = *record;
+    struct stat st;
+
+    if (ss_rename_exclusive(dir, name, dir, record->target) == 0 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !S_ISREG(st.st_mode))
+        return;
+    SS_AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    other.reason = SS_NAME_TAKEN;
+    snprintf(other.detail, sizeof other.detail, "it had the name when an older version was to be set aside");
+    if (fd >= 0)
+        ss_draft_write(fd, &other);
 }
 
 /* The record first, and on the disk: a hidden file without one could not be placed by anybody, while on a public file
@@ -276,8 +295,8 @@ int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record, ch
     /* When this fails the record stays: somebody else may have set the file aside meanwhile, and it is his now. */
     if (r == 0)
         r = rename_fresh(dir, record->target, name);
-    if (r == 0 && !ss_draft_still_named(dir, name, fd)) { /* between the look and the rename: it gets its name back */
-        rename_exclusive(dir, name, record->target);      /* unless there is a still newer one */
+    if (r == 0 && !ss_draft_still_named(dir, name, fd)) {
+        give_back(dir, name, record);
         r = -ESTALE;
     }
     return r;

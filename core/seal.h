@@ -28,8 +28,9 @@ struct ss_seal {
 
 /* Text codec. Keys: format header header-sha256 size verity-sha256 sealed writer; sealed is YYYY-MM-DDTHH:MM:SSZ.
  * decode: 0, or ss_record_decode's errors, and -EBADMSG when a key other than verity-sha256 is missing or a value is
- * out of range (header > size or longer than any header is, size beyond a file's, a year beyond 9999). An unknown format name reads as
- * SS_FORMAT_UNKNOWN. encode: the length in buf, or -E2BIG, and -EINVAL for a seal that decode would refuse. */
+ * out of range (header > size or longer than any header is, size beyond a file's, a year beyond 9999). An unknown
+ * format name reads as SS_FORMAT_UNKNOWN. encode: the length in buf, or -E2BIG, and -EINVAL for a seal that decode
+ * would refuse. */
 int ss_seal_decode(const void *bytes, size_t len, struct ss_seal *seal);
 ssize_t ss_seal_encode(const struct ss_seal *seal, char *buf, size_t size);
 

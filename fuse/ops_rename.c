@@ -11,6 +11,7 @@
 #include "judge.h"
 #include "ops.h"
 #include "settle.h"
+#include "core/rename.h"
 #include "core/util.h"
 
 /* How long the kernel may take to write down what it was told: threads that have the answer and no processor. */
@@ -104,7 +105,7 @@ static int retarget(struct ss_fs *fs, uint32_t index, int old_dir, fuse_ino_t ne
 {
     struct ss_save *save = ss_save_at(fs, index);
     struct ss_draft_record record;
-    int draft = atomic_load(&save->draft), dir = ss_dir_fd(fs, newparent);
+    int draft = atomic_load(&save->draft), dir = ss_dir_fd(fs, newparent), r;
 
     if (dir < 0)
         return dir;
@@ -112,9 +113,9 @@ static int retarget(struct ss_fs *fs, uint32_t index, int old_dir, fuse_ino_t ne
         return -EEXIST;
     ss_content_take_back(save); /* a crash half-way must not publish it under either name in the wrong place */
     if (ss_node_id(ss_save_where(save)->dir) != newparent &&
-        renameat2(old_dir, save->draft_name, dir, save->draft_name, RENAME_NOREPLACE) < 0 &&
+        (r = ss_rename_exclusive(old_dir, save->draft_name, dir, save->draft_name)) < 0 &&
         !ss_draft_still_named(dir, save->draft_name, draft)) /* unless a worker that died has done it */
-        return -errno;
+        return r;
     pthread_mutex_lock(&save->state);
     save->exclusive = exclusive;
     save->record.exclusive = exclusive;

@@ -266,6 +266,30 @@ test_quarantine_requests() {
     unlock
 }
 
+# Between its last look and its rename the image is replaced, and once more before it can give back what it took.
+test_quarantine_race() {
+    local more before call draft
+    make_damaged() { fresh && sealed "$DIR/vm" && flip "$DIR/vm" 10; }
+    make_damaged
+    traced getpid:delay_enter=0 quarantine "$DIR/vm"
+    before=$(sed -n '/^renameat2(/q; s/^\([a-z0-9_]*\)(.*/\1/p' "$WORK/trace")
+    call=$(tail -n 1 <<<"$before")
+    make_damaged
+    more='-e inject=renameat2:signal=STOP:when=1'
+    hold "$call:$(grep -cx "$call" <<<"$before")" quarantine "$DIR/vm" || { not_ok 'quarantine: could not be held'; return; }
+    echo second >"$DIR/second" && mv "$DIR/second" "$DIR/vm"
+    kill -CONT "$TOOL"
+    check 'quarantine: held again' wait_for has_stopped 2
+    check 'quarantine: it has taken the newer one' test ! -e "$DIR/vm"
+    echo third >"$DIR/vm"
+    release
+    check 'quarantine: replaced meanwhile' test "$RC" -eq 3
+    check 'quarantine: the newest has the name' test "$(cat "$DIR/vm")" = third
+    draft=$(drafts)
+    check 'quarantine: the one between is there' test "$(cat "$draft")" = second
+    check 'quarantine: and is listed' grep -q 'target=vm state=interrupted reason=name-taken' <<<"$(record_of "$draft")"
+}
+
 # ---- expire ----
 
 old_draft() { # ID [DATE]: what draft or libvirt_draft made
@@ -444,10 +468,23 @@ is_gone() { ! stat "$1" >/dev/null 2>&1; }
 # shellcheck disable=SC2317
 is_being_written() { "$SAVESEAL" status "$1" | grep -q '1 being written'; }
 
+mount_it() { # OPTION...: $DIR, on $WORK/mnt
+    mkdir -p "$WORK/mnt"
+    "$SAVESEALFS" -f "$@" "$DIR" "$WORK/mnt" >"$WORK/daemon.log" 2>&1 &
+    DAEMON=$!
+    wait_for mountpoint -q "$WORK/mnt" || { not_ok 'mount'; return 1; }
+}
+
+unmount_it() {
+    umount "$WORK/mnt"
+    wait "$DAEMON"
+    DAEMON=
+    check 'mount: the daemon had no trouble' sh -c "! grep -qE 'Sanitizer|runtime error' '$WORK/daemon.log'"
+}
+
 test_mount() {
     local mnt=$WORK/mnt sum
     fresh
-    mkdir "$mnt"
     cp "$STREAM" "$DIR/stream"
     for name in bad slow; do
         sealed "$DIR/$name"
@@ -456,9 +493,7 @@ test_mount() {
     libvirt_draft 00000000000000aa interrupted writer-killed
     draft 00000000000000ab gone interrupted writer-killed
     old_draft 00000000000000ab
-    "$SAVESEALFS" -f "$DIR" "$mnt" >"$WORK/daemon.log" 2>&1 &
-    DAEMON=$!
-    wait_for mountpoint -q "$mnt" || { not_ok 'mount'; return; }
+    mount_it || return
     cat "$mnt/stream" "$mnt/bad" >/dev/null
     expect 'mount: seal' 0 out 'stream: sealed' seal "$mnt/stream"
     expect 'mount: sealed' 0 out 'stream: whole' verify "$mnt/stream"
@@ -486,10 +521,23 @@ test_mount() {
     expect 'mount: and is sealed' 0 out 'slow: whole' verify "$mnt/slow"
     sum=$(drafts | wc -l)
     check 'mount: two were set aside' test "$sum" -eq 2
-    umount "$mnt"
-    wait "$DAEMON"
-    DAEMON=
-    check 'mount: the daemon had no trouble' sh -c "! grep -qE 'Sanitizer|runtime error' '$WORK/daemon.log'"
+    unmount_it
+}
+
+# The mount waits to see how salvage ends before it publishes what that has saved; meanwhile somebody gets the name.
+test_mount_taken() {
+    local mnt=$WORK/mnt draft=$DIR/.saveseal.00000000000000ac
+    fresh
+    draft 00000000000000ac other interrupted writer-killed
+    mount_it -o commit=settle,settle=1000 || return
+    hold clock_nanosleep salvage "$draft" "$mnt/mine" || { not_ok 'mount: salvage could not be held'; return; }
+    echo theirs >"$DIR/mine"
+    release
+    check 'mount: salvage, the name is taken meanwhile' test "$RC" -eq 2
+    check 'mount: salvage, says so' grep -q 'dest-exists' "$ERR"
+    check 'mount: salvage, theirs stays' test "$(cat "$DIR/mine")" = theirs
+    check 'mount: salvage, so does the draft' test -e "$draft"
+    unmount_it
 }
 
 test_kill() {
@@ -532,11 +580,13 @@ test_seal_requests
 test_seal_race
 test_quarantine
 test_quarantine_requests
+test_quarantine_race
 test_expire
 test_expire_requests
 test_finish
 test_finish_refusals
 test_tell
 test_mount
+test_mount_taken
 test_kill
 exit "$FAILED"

@@ -10,27 +10,17 @@
 #include <time.h>
 
 #include "core/copy.h"
+#include "core/rename.h"
 #include "core/util.h"
 
 #define TEMP_SUFFIX_LEN 17 /* "-" and 16 hex digits */
 
-/* How long a mount may take to publish what was closed: it may wait to see how the program that wrote it ends. */
-#define PUBLISH_TRIES 200
+/* How long a mount may take to publish what was closed: it may wait to see how the program that wrote it ends, up to a
+ * minute. */
+#define PUBLISH_TRIES 1400
 #define PUBLISH_STEP_NS 50000000L
 
 /* ---- common ---- */
-
-/* rename that must not replace, also where the file system does not know RENAME_NOREPLACE. */
-static int move_exclusive(int from_dir, const char *from, int to_dir, const char *to)
-{
-    if (renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return -errno;
-    if (linkat(from_dir, from, to_dir, to, 0) < 0)
-        return -errno;
-    return unlinkat(from_dir, from, 0) < 0 ? -errno : 0;
-}
 
 /* Takes all of Saveseal's attributes off. */
 static int strip(int fd)
@@ -83,7 +73,7 @@ static int move(const struct ss_draftfile *draft, int dir, const char *name)
         return -errno;
     if (!ss_draftfile_in_place(draft))
         return -ESTALE;
-    int r = move_exclusive(draft->place.dir, draft->name, dir, name);
+    int r = ss_rename_exclusive(draft->place.dir, draft->name, dir, name);
     if (r < 0)
         return r;
     /* From here on the file is in place, and what fails can not undo that. */
@@ -101,7 +91,7 @@ static int move(const struct ss_draftfile *draft, int dir, const char *name)
 
 /* ---- on another file system ---- */
 
-/* A file without a name: nothing of it stays when the copy is broken off. */
+/* A file without a name: nothing of it stays when the copy is broken off. Returns its descriptor or -errno. */
 static int copy_unnamed(const struct ss_draftfile *draft, int dir, const char *name)
 {
     char link[64];
@@ -113,10 +103,10 @@ static int copy_unnamed(const struct ss_draftfile *draft, int dir, const char *n
     if (r < 0)
         return r;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    return linkat(AT_FDCWD, link, dir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+    return linkat(AT_FDCWD, link, dir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : ss_steal_fd(&fd);
 }
 
-/* For file systems that have no files without a name. */
+/* For file systems that have no files without a name. The same. */
 static int copy_named(const struct ss_draftfile *draft, int dir, const char *name)
 {
     char temp[NAME_MAX + 1];
@@ -130,66 +120,96 @@ static int copy_named(const struct ss_draftfile *draft, int dir, const char *nam
         return -errno;
     int r = fill(draft, fd);
     if (r == 0)
-        r = move_exclusive(dir, temp, dir, name);
+        r = ss_rename_exclusive(dir, temp, dir, name);
     if (r < 0)
         unlinkat(dir, temp, 0);
-    return r;
+    return r < 0 ? r : ss_steal_fd(&fd);
 }
 
 static int copy(const struct ss_draftfile *draft, int dir, const char *name)
 {
-    int r = copy_unnamed(draft, dir, name);
+    SS_AUTO_CLOSE int fd = copy_unnamed(draft, dir, name);
 
-    if (r == -EOPNOTSUPP)
-        r = copy_named(draft, dir, name);
-    if (r < 0)
-        return r;
+    if (fd == -EOPNOTSUPP)
+        fd = copy_named(draft, dir, name);
+    if (fd < 0)
+        return fd;
     /* The draft may go only when the new name is safe. */
-    r = ss_draft_sync_dir(dir);
-    if (r < 0)
+    int r = ss_draft_sync_dir(dir);
+    if (r < 0 && ss_draft_still_named(dir, name, fd))
         unlinkat(dir, name, 0);
     return r;
 }
 
 /* ---- through a mount ---- */
 
-/* True when the name is there for everybody, and not only for us who wrote it. */
-static bool is_public(const struct ss_place *place, const char *name)
+/* A mount shows the inode numbers of the directory behind it. */
+static bool is_called(int dir, const char *name, ino_t number)
+{
+    struct stat st;
+
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == number;
+}
+
+/* Waits until what we wrote has the name for everybody, and not only for us. Returns 0, -EEXIST when somebody else got
+ * the name first, or -ETIMEDOUT. */
+static int await_publication(const struct ss_place *place, const char *name, ino_t number)
 {
     const struct timespec step = {.tv_nsec = PUBLISH_STEP_NS};
     struct stat st;
 
     if (place->hidden) /* close() said so */
-        return true;
+        return 0;
     for (int i = 0; i < PUBLISH_TRIES; i++) {
         if (fstatat(place->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-            return true;
+            return st.st_ino == number ? 0 : -EEXIST;
         nanosleep(&step, NULL);
     }
-    return false;
+    return -ETIMEDOUT;
 }
 
-static int save_through(const struct ss_draftfile *draft, const struct ss_place *place, const char *name)
+/* *kept: it failed when the mount had it already. Then the mount keeps the copy as an interrupted draft: to unlink the
+ * name now could hit an image that got it meanwhile. */
+static int save_through(const struct ss_draftfile *draft, const struct ss_place *place, const char *name, bool *kept)
 {
     int fd = openat(place->seen, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    struct stat st = {0};
 
     if (fd < 0)
         return -errno;
-    int r = fill(draft, fd);
-    if (close(fd) < 0 && r == 0) /* the mount's answer: sealed or not */
-        r = -errno;
-    if (r == 0 && !is_public(place, name))
-        r = -ETIMEDOUT;
+    int r = fstat(fd, &st) < 0 ? -errno : fill(draft, fd);
+    if (r < 0 && is_called(place->seen, name, st.st_ino))
+        unlinkat(place->seen, name, 0);      /* drops the mount's draft of it */
+    int closed = close(fd) < 0 ? -errno : 0; /* the mount's answer: sealed or not */
     if (r < 0)
-        unlinkat(place->seen, name, 0); /* drops the mount's draft of it */
+        return r;
+    r = closed < 0 ? closed : await_publication(place, name, st.st_ino);
+    *kept = r < 0;
     return r;
 }
 
 /* ---- choice ---- */
 
+static void judge_failure(int error, bool kept, struct ss_judgement *why)
+{
+    static const char hint[] = "the mount keeps the copy as a draft, see saveseal status";
+
+    if (error == -ESTALE || error == -EBUSY)
+        ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
+    else if (error == -ETIMEDOUT)
+        ss_judge(why, SS_IO_ERROR, "the mount did not publish it; %s", hint);
+    else if (error == -EEXIST && kept)
+        ss_judge(why, SS_DEST_EXISTS, "somebody else got the name meanwhile; %s", hint);
+    else if (kept)
+        ss_judge(why, SS_IO_ERROR, "%s; %s", strerror(-error), hint);
+    else
+        ss_judge_errno(why, error);
+}
+
 bool salvage_to(const struct ss_draftfile *draft, const struct ss_format_probe *probe, const struct ss_place *place,
                 const char *name, struct ss_judgement *why)
 {
+    bool kept = false;
     int r;
 
     if (place->on_mount && probe->completion == SS_COMPLETION_PARTIAL) {
@@ -198,21 +218,15 @@ bool salvage_to(const struct ss_draftfile *draft, const struct ss_format_probe *
         return false;
     }
     if (place->on_mount) {
-        r = save_through(draft, place, name);
+        r = save_through(draft, place, name, &kept);
     } else {
         r = move(draft, place->dir, name);
         if (r == -EXDEV)
             r = copy(draft, place->dir, name);
     }
-    if (r == 0)
-        return true;
-    if (r == -ESTALE || r == -EBUSY)
-        ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
-    else if (r == -ETIMEDOUT)
-        ss_judge(why, SS_IO_ERROR, "the mount did not publish it");
-    else
-        ss_judge_errno(why, r);
-    return false;
+    if (r < 0)
+        judge_failure(r, kept, why);
+    return r == 0;
 }
 
 int salvage_finish(const struct ss_draftfile *draft)

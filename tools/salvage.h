@@ -10,7 +10,7 @@
 #include "report.h"
 
 /* Gives the bytes of a draft that was taken the name in place, durably, and never over another file. Returns true; or
- * false with the reason, and then the draft is as it was and the name is free. */
+ * false with the reason, and then the draft is as it was and the name is not ours. */
 bool salvage_to(const struct ss_draftfile *draft, const struct ss_format_probe *probe, const struct ss_place *place,
                 const char *name, struct ss_judgement *why);
 

@@ -9,21 +9,25 @@ drafts() { find "$DIR" -name '.saveseal.*'; }
 # shellcheck disable=SC2317
 no_drafts() { [ -z "$(drafts)" ]; }
 
-# The tool under strace, as $by when that is set. LeakSanitizer does not work there.
+# The tool under strace, as $by when that is set, and with $more of its options. LeakSanitizer does not work there.
 traced() { # INJECTION ARGUMENT...
     # shellcheck disable=SC2086 # the prefix is words
     ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 timeout 60 ${by:-} strace -qq -o "$WORK/trace" \
-        -e "inject=$1" "$SAVESEAL" "${@:2}" >"$OUT" 2>"$ERR" </dev/null
+        -e "inject=$1" ${more:-} "$SAVESEAL" "${@:2}" >"$OUT" 2>"$ERR" </dev/null
 }
 
-# Runs it until it enters CALL first, and stops it there. Sets TRACER and TOOL, its pid.
-hold() { # CALL ARGUMENT...
-    local call=$1
+# shellcheck disable=SC2317 # called by wait_for
+has_stopped() { [ "$(grep -s 'stopped by SIGSTOP' "$WORK/trace" | wc -l)" -ge "$1" ]; } # TIMES
+
+# Runs it until it has made CALL for the Nth time (the first), and stops it there. Sets TRACER and TOOL, its pid.
+hold() { # CALL[:N] ARGUMENT...
+    local call=${1%:*} when=1
+    [ "$call" = "$1" ] || when=${1#*:}
     shift
     rm -f "$WORK/trace"
-    traced "$call:signal=STOP:when=1" "$@" &
+    traced "$call:signal=STOP:when=$when" "$@" &
     TRACER=$!
-    wait_for grep -qs 'stopped by SIGSTOP' "$WORK/trace" || return
+    wait_for has_stopped 1 || return
     TOOL=$TRACER # a shell, whose child is timeout, whose child is strace
     for _ in 1 2 3; do TOOL=$(pgrep -P "$TOOL"); done
 }

@@ -289,6 +289,21 @@ static void set_aside_leaves_a_newer_version(void **state)
     }
 }
 
+/* After a crash between the two steps of a rename that must not replace: rename does nothing between two names of one
+ * file. */
+static void publish_leaves_one_name(void **state)
+{
+    (void)state;
+    char name[SS_DRAFT_NAME_SIZE];
+    SS_AUTO_CLOSE int fd = make("twice", name);
+
+    assert_int_equal(linkat(dir, name, dir, "twice", 0), 0);
+    assert_int_equal(ss_draft_publish(dir, name, fd, "twice", false), 0);
+    assert_true(ss_draft_still_named(dir, "twice", fd));
+    assert_int_equal(faccessat(dir, name, F_OK, 0), -1);
+    unlinkat(dir, "twice", 0);
+}
+
 static void reserved_names(void **state)
 {
     (void)state;
@@ -307,6 +322,7 @@ int main(void)
         cmocka_unit_test(lock_dies_with_its_holder),
         cmocka_unit_test(without_a_lock_it_lives_while_it_is_written),
         cmocka_unit_test(publish_replaces_unless_exclusive),
+        cmocka_unit_test(publish_leaves_one_name),
         cmocka_unit_test(recover_names_the_reason),
         cmocka_unit_test(recover_finishes_a_commitment),
         cmocka_unit_test(set_aside_hides_an_image),
