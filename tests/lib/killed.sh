@@ -17,7 +17,11 @@ traced() { # INJECTION ARGUMENT...
 }
 
 # shellcheck disable=SC2317 # called by wait_for
-has_stopped() { [ "$(grep -s 'stopped by SIGSTOP' "$WORK/trace" | wc -l)" -ge "$1" ]; } # TIMES
+has_stopped() { # TIMES
+    local times
+    times=$(grep -cs 'stopped by SIGSTOP' "$WORK/trace")
+    [ "${times:-0}" -ge "$1" ]
+}
 
 # Runs it until it has made CALL for the Nth time (the first), and stops it there. Sets TRACER and TOOL, its pid.
 hold() { # CALL[:N] ARGUMENT...
