@@ -41,13 +41,16 @@ int ss_draft_read(int fd, struct ss_draft_record *record)
 /* Starts from the line that is there, so that keys of a newer version survive. */
 int ss_draft_write(int fd, const struct ss_draft_record *record)
 {
+    struct ss_draft_record written = *record;
     struct ss_record line;
     char text[SS_RECORD_MAX];
 
     ssize_t len = fgetxattr(fd, SS_DRAFT_XATTR, text, sizeof text);
     if (len < 0 || ss_record_decode(text, (size_t)len, &line) < 0)
         ss_record_init(&line);
-    int r = ss_draft_fill(&line, record);
+    if (record->state == SS_DRAFT_INTERRUPTED && record->ended == 0 && !ss_record_get(&line, "ended"))
+        written.ended = time(NULL);
+    int r = ss_draft_fill(&line, &written);
     if (r < 0)
         return r;
     len = ss_record_encode(&line, text, sizeof text);
@@ -112,12 +115,6 @@ int ss_draft_is_live(int fd)
         return -errno;
     bool locked = lock.l_type != F_UNLCK;
     return locked || is_written_still(fd);
-}
-
-bool ss_draft_is_live_named(int dir, const char *name)
-{
-    SS_AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    return fd >= 0 && ss_draft_is_live(fd) > 0;
 }
 
 static int fresh_name(char name[SS_DRAFT_NAME_SIZE])
@@ -284,9 +281,12 @@ static void give_back(int dir, const char *name, const struct ss_draft_record *r
  * it means nothing. */
 int ss_draft_set_aside(int dir, int fd, const struct ss_draft_record *record, char name[SS_DRAFT_NAME_SIZE])
 {
+    struct ss_draft_record aside = *record;
+
     if (!ss_draft_still_named(dir, record->target, fd))
         return -ESTALE;
-    int r = ss_draft_write(fd, record);
+    aside.ended = time(NULL); /* an old record may be left on it */
+    int r = ss_draft_write(fd, &aside);
     if (r == 0 && fsync(fd) < 0)
         r = -errno;
     /* The sync may have taken seconds, in which a new version may have got the name. */

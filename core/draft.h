@@ -44,6 +44,7 @@ struct ss_draft_record {
     char boot[40];  /* /proc/sys/kernel/random/boot_id of that host */
     char host[65];
     time_t opened;  /* seconds since the epoch, UTC */
+    time_t ended;   /* when it was interrupted, likewise; 0 unknown, or it is not */
     bool exclusive; /* made with O_EXCL: must not replace a name */
     bool preload;   /* made by the preload library: nobody but the writer itself sees how he ends */
     bool left;      /* of those: its creator closed it, or ended, well, when others still had it open */
@@ -56,14 +57,15 @@ bool ss_draft_reserved(const char *name);
 int ss_draft_decode(const void *bytes, size_t len, struct ss_draft_record *record);
 ssize_t ss_draft_encode(const struct ss_draft_record *record, char *buf, size_t size);
 
-/* Sets the record's keys in a line, leaving others as they are. Returns 0, -EINVAL (a time before 1970) or -E2BIG. */
+/* Sets the record's keys in a line, leaving others as they are, and the time of an end that is there already. Returns
+ * 0, -EINVAL (a time before 1970) or -E2BIG. */
 int ss_draft_fill(struct ss_record *line, const struct ss_draft_record *record);
 
 /* Why a draft that is live no more is not public, as far as its record tells. */
 enum ss_finding ss_draft_reason(const struct ss_draft_record *record);
 
 /* Read and write the record of an open file (not O_PATH). read: -ENODATA when there is none. write keeps keys of the
- * record on disk that this version does not know. */
+ * record on disk that this version does not know, and notes the time when it is the first to say interrupted. */
 int ss_draft_read(int fd, struct ss_draft_record *record);
 int ss_draft_write(int fd, const struct ss_draft_record *record);
 
@@ -81,12 +83,11 @@ int ss_draft_create_open(int dir, int flags, mode_t mode, const struct ss_draft_
 /* Takes the lock (fd open for writing) without waiting: 0, -EAGAIN when somebody else holds it, -errno.
  * hold: the same for those who have it open for reading only; several may. unlock gives either back. is_live asks
  * without taking it (fd open for reading only): 1 when somebody has it, or has a draft of the preload
- * library open for writing that is not interrupted; 0 or -errno. is_live_named: false also when it can't be opened. */
+ * library open for writing that is not interrupted; 0 or -errno. */
 int ss_draft_lock(int fd);
 int ss_draft_hold(int fd);
 int ss_draft_unlock(int fd);
 int ss_draft_is_live(int fd);
-bool ss_draft_is_live_named(int dir, const char *name);
 
 /* A lease for reading, which the kernel gives exactly when nobody has the file open for writing, in whatever process,
  * nor mapped so; as long as it is held whoever opens it for writing waits (F_UNLCK, or closing fd, gives it back). fd:

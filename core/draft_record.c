@@ -41,6 +41,10 @@ int ss_draft_fill(struct ss_record *line, const struct ss_draft_record *record)
         r = set_text(line, "host", record->host);
     if (r == 0)
         r = ss_record_set_time(line, "opened", record->opened);
+    if (r == 0 && interrupted && record->ended > 0)
+        r = ss_record_set_time(line, "ended", record->ended);
+    if (!interrupted)
+        ss_record_unset(line, "ended");
     if (r == 0)
         r = set_text(line, "exclusive", record->exclusive ? "yes" : "");
     if (r == 0)
@@ -154,6 +158,8 @@ int ss_draft_decode(const void *bytes, size_t len, struct ss_draft_record *recor
         r = get_text(&line, "host", found.host, sizeof found.host);
     if (r == 0)
         r = ss_record_get_time(&line, "opened", &found.opened) < 0 ? -EBADMSG : 0;
+    if (r == 0 && ss_record_get(&line, "ended"))
+        r = ss_record_get_time(&line, "ended", &found.ended) < 0 ? -EBADMSG : 0;
     if (r < 0)
         return r;
     r = get_flag(&line, "exclusive", &found.exclusive);

@@ -343,6 +343,56 @@ pid=0 start=0 opened=$(date -u -d '2 days ago' +%Y-%m-%dT%H:%M:%SZ)"
     check 'expire: images stay' test -e "$DIR/image"
 }
 
+# A save that began, and wrote, long ago may have been given up today; and its writer may go on without its daemon.
+test_expire_life() {
+    local path=$DIR/.saveseal.00000000000000
+    fresh
+    draft 00000000000000a1 vm interrupted write-failed "ended=$(date -u -d '2 days ago' +%Y-%m-%dT%H:%M:%SZ)"
+    draft 00000000000000a2 vm writing
+    sealed "$DIR/old"
+    touch -d 2020-01-01 "$DIR/old"
+    for id in a1 a2; do old_draft "00000000000000$id"; done
+    expect 'expire: set aside' 0 none '' quarantine --force "$DIR/old"
+    exec 8>>"${path}a2"
+    expect 'expire: interrupted two days ago, set aside just now, written still' 0 out '0 drafts would be deleted' \
+        expire --older-than 3d --also-complete --dry-run "$DIR"
+    expect 'expire: of two days ago' 0 out '1 draft deleted' expire --older-than 47h --also-complete --force "$DIR"
+    expect 'discard: written still' 3 err 'draft-in-progress' discard --force "${path}a2"
+    expect 'salvage: written still' 3 err 'draft-in-progress' salvage "${path}a2" "$DIR/new"
+    exec 8>&-
+    expect 'expire: written no more' 0 out '1 draft deleted' expire --older-than 3d --also-complete --force "$DIR"
+    check 'expire: what was set aside just now stays' test "$(drafts | wc -l)" -eq 1
+}
+
+# It comes to life between the list and its turn.
+test_expire_race() {
+    local path=$DIR/.saveseal.00000000000000aa
+    fresh
+    draft 00000000000000aa vm interrupted writer-killed
+    old_draft 00000000000000aa
+    python3 - "$path" >"$OUT" 2>"$ERR" <<'PY'
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(os.environ["SAVESEAL"], [os.environ["SAVESEAL"], "expire", "--older-than", "7d", os.path.dirname(sys.argv[1])])
+seen = b""
+while b"Delete 1 draft?" not in seen:
+    seen += os.read(fd, 4096)
+writer = open(sys.argv[1], "ab")
+os.write(fd, b"y\n")
+try:
+    while data := os.read(fd, 4096):
+        seen += data
+except OSError:
+    pass
+sys.stdout.buffer.write(seen)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+PY
+    RC=$?
+    check 'expire: written again before it is deleted' test "$RC" -eq 0 -a -e "$path"
+    check 'expire: which is no failure' grep -q ': 0 drafts deleted' "$OUT"
+}
+
 test_expire_requests() {
     local wrong
     fresh
@@ -583,6 +633,8 @@ test_quarantine_requests
 test_quarantine_race
 test_expire
 test_expire_requests
+test_expire_life
+test_expire_race
 test_finish
 test_finish_refusals
 test_tell

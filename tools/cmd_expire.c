@@ -54,11 +54,16 @@ struct batch {
 
 /* ---- finding ---- */
 
-/* The last sign of life: a save that was begun a week ago may have ended today. */
+static time_t later(time_t a, time_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The last sign of life: a save that was begun a week ago may have ended today; and one that waited for a week (a full
+ * disk) may have been given up today. */
 static int64_t age_of(const struct ss_draftfile *draft, time_t now)
 {
-    time_t mtime = draft->st.st_mtim.tv_sec;
-    time_t last = draft->record_error == 0 && draft->record.opened > mtime ? draft->record.opened : mtime;
+    time_t last = later(draft->st.st_mtim.tv_sec, later(draft->record.opened, draft->record.ended));
 
     return now - last; /* negative where a clock was set back: never old */
 }
@@ -142,7 +147,8 @@ static enum ss_class judge_all(struct batch *batch)
         SS_DRAFTFILE_AUTO_CLOSE struct ss_draftfile draft = SS_DRAFTFILE_NONE;
         struct ss_judgement why;
         if (ss_draftfile_open(candidate->path, SS_DRAFTFILE_READ, &draft, &why)) {
-            candidate->fate = draft.record_error == 0 ? judge(batch, &draft, &candidate->age) : YOUNG;
+            bool known = draft.record_error == 0 && !ss_draft_is_written(draft.fd);
+            candidate->fate = known ? judge(batch, &draft, &candidate->age) : YOUNG;
             continue;
         }
         candidate->fate = why.finding == SS_NOT_FOUND ? GONE : FAILED;
@@ -181,8 +187,9 @@ static enum ss_class delete_one(const struct batch *batch, struct candidate *can
     int64_t age;
 
     if (!ss_draftfile_open(candidate->path, SS_DRAFTFILE_TAKE, &draft, &why)) {
-        candidate->fate = why.finding == SS_NOT_FOUND ? GONE : FAILED;
-        return candidate->fate == GONE ? SS_CLASS_INTACT : report_judgement(candidate->path, &why);
+        /* Somebody writes to it, or another saveseal has it: it is not left alone. */
+        candidate->fate = why.finding == SS_NOT_FOUND ? GONE : why.finding == SS_DRAFT_IN_PROGRESS ? YOUNG : FAILED;
+        return candidate->fate != FAILED ? SS_CLASS_INTACT : report_judgement(candidate->path, &why);
     }
     candidate->fate = draft.record_error == 0 ? judge(batch, &draft, &age) : YOUNG;
     if (candidate->fate != OLD)

@@ -69,13 +69,23 @@ bool ss_draftfile_in_place(const struct ss_draftfile *draft)
     return ss_draft_still_named(draft->place.dir, draft->name, draft->fd);
 }
 
+/* Locked, or open for writing: the kernel may write a draft for its writer when the daemon that had its lock is gone,
+ * and a program goes on with what it can not close well any more. Asked before we have it open for writing ourselves.
+ */
+static bool is_in_use(int dir, const char *name)
+{
+    SS_AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | OPEN_FLAGS);
+
+    return fd >= 0 && (ss_draft_is_live(fd) > 0 || ss_draft_is_written(fd));
+}
+
 static int open_file(struct ss_draftfile *draft, enum ss_draftfile_use use)
 {
     if (fstatat(draft->place.dir, draft->name, &draft->st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     if (!S_ISREG(draft->st.st_mode))
         return -EISDIR;
-    draft->written = use == SS_DRAFTFILE_TAKE && ss_draft_is_live_named(draft->place.dir, draft->name);
+    draft->written = use == SS_DRAFTFILE_TAKE && is_in_use(draft->place.dir, draft->name);
     int fd = use == SS_DRAFTFILE_TAKE ? ss_open_writable(draft->place.dir, draft->name)
                                       : openat(draft->place.dir, draft->name, O_RDONLY | OPEN_FLAGS);
     if (fd < 0)

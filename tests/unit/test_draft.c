@@ -76,6 +76,7 @@ static void record_survives_the_codec(void **state)
     record.state = SS_DRAFT_INTERRUPTED;
     record.reason = SS_WRITER_KILLED;
     record.exclusive = true;
+    record.ended = 1700000001;
     snprintf(record.detail, sizeof record.detail, "writer killed by signal 9");
     ssize_t n = ss_draft_encode(&record, text, sizeof text);
     assert_true(n > 0);
@@ -85,6 +86,7 @@ static void record_survives_the_codec(void **state)
     assert_int_equal(back.reason, SS_WRITER_KILLED);
     assert_int_equal(back.pid, 42);
     assert_int_equal(back.opened, 1700000000);
+    assert_int_equal(back.ended, 1700000001);
     assert_true(back.exclusive);
 }
 
@@ -132,6 +134,32 @@ static void write_keeps_unknown_keys(void **state)
     assert_non_null(strstr(text, "colour=blue"));
     assert_non_null(strstr(text, "state=waiting"));
     close(fd);
+}
+
+/* The first to say interrupted says when; who says it again, or does not know, leaves that. */
+static void write_notes_the_end(void **state)
+{
+    char name[SS_DRAFT_NAME_SIZE];
+    SS_AUTO_CLOSE int fd = make("ends", name);
+    struct ss_draft_record record = sample("ends"), back;
+    time_t before = time(NULL);
+
+    (void)state;
+    record.state = SS_DRAFT_INTERRUPTED;
+    record.reason = SS_WRITER_KILLED;
+    assert_int_equal(ss_draft_write(fd, &record), 0);
+    assert_int_equal(ss_draft_read(fd, &back), 0);
+    assert_true(back.ended >= before && back.ended <= time(NULL));
+    back.ended = 1700000001;
+    assert_int_equal(ss_draft_write(fd, &back), 0);
+    assert_int_equal(ss_draft_write(fd, &record), 0);
+    assert_int_equal(ss_draft_read(fd, &back), 0);
+    assert_int_equal(back.ended, 1700000001);
+    record.state = SS_DRAFT_WAIT;
+    assert_int_equal(ss_draft_write(fd, &record), 0);
+    assert_int_equal(ss_draft_read(fd, &back), 0);
+    assert_int_equal(back.ended, 0);
+    unlinkat(dir, name, 0);
 }
 
 static void lock_dies_with_its_holder(void **state)
@@ -319,6 +347,7 @@ int main(void)
         cmocka_unit_test(record_survives_the_codec),
         cmocka_unit_test(bad_records_are_refused),
         cmocka_unit_test(write_keeps_unknown_keys),
+        cmocka_unit_test(write_notes_the_end),
         cmocka_unit_test(lock_dies_with_its_holder),
         cmocka_unit_test(without_a_lock_it_lives_while_it_is_written),
         cmocka_unit_test(publish_replaces_unless_exclusive),
