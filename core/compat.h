@@ -9,6 +9,9 @@
 #include <sys/syscall.h>
 
 /* The same on all machines; a kernel that does not know them says ENOSYS. */
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif

@@ -17,8 +17,15 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/* Looked up by name, the next definition after ours. Every C library that we run on has them all, or real.c puts
- * something in the place; hooks of what came later (close_range, openat2) make the system call. */
+/* Of newer C libraries; in older ones they are NULL. */
+int posix_spawnattr_getcgroup_np(const posix_spawnattr_t *attributes, int *cgroup);
+int pidfd_spawn(int *pidfd, const char *path, const posix_spawn_file_actions_t *actions,
+                const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[]);
+int pidfd_spawnp(int *pidfd, const char *file, const posix_spawn_file_actions_t *actions,
+                 const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[]);
+
+/* Looked up by name, the next definition after ours. Every C library that we run on has all but the above, or real.c
+ * puts something in the place; hooks of what came later (close_range, openat2) make the system call. */
 #define SS_REAL_FUNCTIONS(X)                                                                                           \
     X(openat)                                                                                                          \
     X(close)                                                                                                           \
@@ -73,7 +80,10 @@
     X(fexecve)                                                                                                         \
     X(posix_spawn)                                                                                                     \
     X(posix_spawnp)                                                                                                    \
-    X(posix_spawn_file_actions_addopen)
+    X(posix_spawn_file_actions_addopen)                                                                                \
+    X(posix_spawnattr_getcgroup_np)                                                                                    \
+    X(pidfd_spawn)                                                                                                     \
+    X(pidfd_spawnp)
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* programs may call what nobody should */

@@ -19,6 +19,7 @@
 #include "judge.h"
 #include "real.h"
 #include "roots.h"
+#include "spawning.h"
 #include "core/compat.h"
 #include "core/proc.h"
 #include "core/util.h"
@@ -164,11 +165,13 @@ static void before_fork(void)
     ss_crypto_before_fork();
     ss_drafts_lock();
     ss_drafts_before_fork();
+    ss_spawn_before_fork();
 }
 
 static void after_fork(void)
 {
     SS_INSIDE;
+    ss_spawn_after_fork();
     ss_drafts_unlock();
     ss_crypto_after_fork();
 }
@@ -178,6 +181,7 @@ static void in_child(void)
     SS_INSIDE;
     identity->pid = getpid();
     ss_drafts_in_child();
+    ss_spawn_in_child();
     ss_drafts_unlock();
     ss_crypto_in_child();
 }
