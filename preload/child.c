@@ -21,6 +21,25 @@ static const char *value_of(char *const environment[], const char *name)
     return "";
 }
 
+static bool has_library(char *const environment[])
+{
+    return strstr(value_of(environment, "LD_PRELOAD"), LIBRARY);
+}
+
+static bool has_dirs(char *const environment[])
+{
+    return *value_of(environment, "SAVESEAL_DIRS");
+}
+
+bool ss_child_is_protected(const char *program, bool by_path, char *const environment[])
+{
+    char found[PATH_MAX], why[SS_PROGRAM_WHY_MAX];
+
+    if (!has_library(environment) || !has_dirs(environment) || (by_path && ss_program_find(program, found) < 0))
+        return false;
+    return ss_program_is_protectable(by_path ? found : program, ss_self_library(), why);
+}
+
 static void check_program(const char *command, bool by_path)
 {
     char found[PATH_MAX], why[SS_PROGRAM_WHY_MAX];
@@ -40,10 +59,10 @@ void ss_child_starts(const char *program, bool by_path, char *const environment[
     SS_INSIDE;
     if (!ss_self_reports())
         return;
-    if (!strstr(value_of(environment, "LD_PRELOAD"), LIBRARY))
+    if (!has_library(environment))
         ss_self_report("%s: started without the library (LD_PRELOAD): what it opens and saves is not protected",
                        program);
-    else if (!*value_of(environment, "SAVESEAL_DIRS"))
+    else if (!has_dirs(environment))
         ss_self_report("%s: started without SAVESEAL_DIRS: what it opens and saves is not protected", program);
     else
         check_program(program, by_path);

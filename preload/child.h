@@ -9,4 +9,7 @@
  * nothing that a parent shares with its child of vfork. */
 void ss_child_starts(const char *program, bool by_path, char *const environment[]);
 
+/* Will it have the library, as far as environment and program tell? Likewise. */
+bool ss_child_is_protected(const char *program, bool by_path, char *const environment[]);
+
 #endif

@@ -390,51 +390,79 @@ void ss_drafts_target(struct ss_held *held, char target[PATH_MAX])
 
 /* --- of earlier programs, and of other processes --- */
 
-static bool add_inherited(int fd, const char *path, bool at_exit)
+/* A draft that another program has made, by its canonical name; witness: hidden. In hand, or NULL. */
+static struct ss_held *add_known(int dir, int witness, const char *canonical, const char *name)
 {
     struct ss_draft_record record;
-    char target[PATH_MAX], canonical[PATH_MAX];
-    const char *name;
+    char target[PATH_MAX];
 
-    if (!ss_roots_cover(path, canonical))
-        return false;
-    int dir = ss_roots_open_parent(canonical, &name);
-    if (dir < 0)
-        return false;
-    int witness = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (witness < 0 || ss_draft_read(witness, &record) < 0 || !ss_draft_still_named(dir, name, fd)) {
-        close(dir);
-        if (witness >= 0)
-            close(witness);
-        return false;
-    }
+    if (ss_draft_read(witness, &record) < 0 || !ss_draft_still_named(dir, name, witness))
+        return NULL;
     snprintf(target, sizeof target, "%.*s%s", (int)(name - canonical), canonical, record.target);
-    dir = ss_self_hide_fd(dir);
-    witness = ss_self_hide_fd(witness);
-    struct ss_held *held = dir < 0 || witness < 0 ? NULL : ss_drafts_add(dir, witness, name, target, &record);
-    if (!held) {
-        if (dir >= 0)
-            close(dir);
-        if (witness >= 0)
-            close(witness);
-        return false;
-    }
+    struct ss_held *held = ss_drafts_add(dir, witness, name, target, &record);
+    if (!held)
+        return NULL;
     held->was_partial = record.state == SS_DRAFT_WAIT;
-    held->at_exit |= at_exit;
     ss_drafts_lock();
     note_time(held);
     ss_drafts_unlock();
-    ss_drafts_bind(held, fd);
-    ss_drafts_put(held);
-    return true;
+    return held;
 }
 
-static void recognise(int fd, bool at_exit)
+/* The directory of a draft, hidden; or -errno. */
+static int open_home(const char *path, char canonical[PATH_MAX], const char **name)
 {
+    if (!ss_roots_cover(path, canonical))
+        return -ENOENT;
+    int dir = ss_roots_open_parent(canonical, name);
+    return dir < 0 ? dir : ss_self_hide_fd(dir);
+}
+
+static void add_inherited(int fd, const char *path, bool at_exit)
+{
+    char canonical[PATH_MAX];
+    const char *name;
+
+    SS_AUTO_CLOSE int dir = open_home(path, canonical, &name);
+    SS_AUTO_CLOSE int witness = dir < 0 ? -1 : openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (witness < 0 || !ss_draft_still_named(dir, name, fd))
+        return;
+    witness = ss_self_hide_fd(witness);
+    struct ss_held *held = witness < 0 ? NULL : add_known(dir, witness, canonical, name);
+    if (!held)
+        return;
+    ss_steal_fd(&dir);
+    ss_steal_fd(&witness);
+    held->at_exit |= at_exit;
+    ss_drafts_bind(held, fd);
+    ss_drafts_put(held);
+}
+
+struct ss_held *ss_drafts_adopt(int witness)
+{
+    char path[PATH_MAX], canonical[PATH_MAX];
+    const char *name;
+
+    if (witness < 0 || witness >= SS_FDS_MAX || !ss_where_of_fd(witness, path))
+        return NULL;
+    SS_AUTO_CLOSE int dir = open_home(path, canonical, &name);
+    struct ss_held *held = dir < 0 ? NULL : add_known(dir, witness, canonical, name);
+    if (!held)
+        return NULL;
+    ss_steal_fd(&dir);
+    fcntl(witness, F_SETFD, FD_CLOEXEC);
+    return held;
+}
+
+/* Returns true for what an earlier program handed on. */
+static bool recognise(int fd, bool at_exit)
+{
+    static const char handed_on[] = "/memfd:" SS_HANDOVER_NAME " (deleted)";
     char path[PATH_MAX];
     struct stat st;
 
     int saved = errno;
+    bool found = false;
     if (fd < SS_FDS_MAX && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY &&
         ss_where_of_fd(fd, path)) {
         const char *name = strrchr(path, '/') + 1;
@@ -445,8 +473,10 @@ static void recognise(int fd, bool at_exit)
             else
                 add_inherited(fd, path, at_exit);
         }
+        found = strcmp(path, handed_on) == 0;
     }
     errno = saved;
+    return found;
 }
 
 void ss_drafts_recognise(int fd)
@@ -459,14 +489,18 @@ void ss_drafts_commit_at_exit(void)
     all_at_exit = true;
 }
 
-void ss_drafts_inherit(void)
+int ss_drafts_inherit(void)
 {
     DIR *fds = opendir("/proc/self/fd");
+    int handed_on = -1;
 
     if (!fds)
-        return;
-    for (const struct dirent *entry; (entry = readdir(fds));)
-        if (entry->d_name[0] != '.')
-            recognise(atoi(entry->d_name), true); /* cat a missing >file closes it, and only then fails */
+        return -1;
+    for (const struct dirent *entry; (entry = readdir(fds));) {
+        int fd = entry->d_name[0] == '.' ? -1 : atoi(entry->d_name);
+        if (fd >= 0 && recognise(fd, true)) /* at_exit: cat a missing >file closes it, and only then fails */
+            handed_on = fd;
+    }
     closedir(fds);
+    return handed_on;
 }

@@ -139,8 +139,14 @@ int ss_fd_next(unsigned first, unsigned last);
 void ss_drafts_rename(struct ss_held *held, const char *target);
 void ss_drafts_target(struct ss_held *held, char target[PATH_MAX]);
 
-/* Takes over what an earlier program of this process left open: after exec. */
-void ss_drafts_inherit(void);
+/* Takes over what an earlier program of this process left open: after exec. Returns the descriptor of what it handed on
+ * (handover.h), or -1. */
+#define SS_HANDOVER_NAME "saveseal.handover"
+int ss_drafts_inherit(void);
+
+/* Takes over a draft that an earlier program had open, with its witness. In hand; NULL when it is none any more, and
+ * the descriptor is the caller's still. */
+struct ss_held *ss_drafts_adopt(int witness);
 
 /* If the descriptor is of a draft that this process does not know yet, makes it known. */
 void ss_drafts_recognise(int fd);

@@ -1,20 +1,35 @@
-/* The exec family. What a program was given, and what its record says of it, stays as it is: see drafts.h for what the
- * next program finds. Only that it starts without the library is told. */
+/* The exec family. What stays open the next program finds by itself (drafts.h), what exec closes is handed on to it
+ * (handover.h); that it starts without the library is told. */
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "child.h"
+#include "handover.h"
 #include "inside.h"
 #include "real.h"
 #include "core/compat.h"
 
+static int before(const char *program, bool by_path, char *const environment[])
+{
+    ss_child_starts(program, by_path, environment);
+    return ss_handover_before(program, by_path, environment);
+}
+
+/* exec has failed. */
+static int after(int handed, int r)
+{
+    ss_handover_failed(handed);
+    return r;
+}
+
 SS_EXPORT int execve(const char *path, char *const arguments[], char *const environment[])
 {
-    ss_child_starts(path, false, environment);
-    return ss_real()->execve(path, arguments, environment);
+    int handed = before(path, false, environment);
+    return after(handed, ss_real()->execve(path, arguments, environment));
 }
 
 SS_EXPORT int execv(const char *path, char *const arguments[])
@@ -24,8 +39,8 @@ SS_EXPORT int execv(const char *path, char *const arguments[])
 
 SS_EXPORT int execvpe(const char *file, char *const arguments[], char *const environment[])
 {
-    ss_child_starts(file, true, environment);
-    return ss_real()->execvpe(file, arguments, environment);
+    int handed = before(file, true, environment);
+    return after(handed, ss_real()->execvpe(file, arguments, environment));
 }
 
 SS_EXPORT int execvp(const char *file, char *const arguments[])
@@ -38,15 +53,22 @@ SS_EXPORT int fexecve(int fd, char *const arguments[], char *const environment[]
     char path[32];
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    ss_child_starts(path, false, environment);
-    return ss_real()->fexecve(fd, arguments, environment);
+    int handed = before(path, false, environment);
+    return after(handed, ss_real()->fexecve(fd, arguments, environment));
 }
 
 SS_EXPORT int execveat(int dirfd, const char *path, char *const arguments[], char *const environment[], int flags)
 {
-    if (dirfd == AT_FDCWD || path[0] == '/')
-        ss_child_starts(path, false, environment);
-    return (int)ss_real()->syscall(SYS_execveat, dirfd, path, arguments, environment, flags); /* glibc 2.34 has it */
+    char by_fd[32 + PATH_MAX];
+    const char *program = path;
+
+    if (path[0] != '/' && dirfd != AT_FDCWD) {
+        snprintf(by_fd, sizeof by_fd, path[0] ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d%s", dirfd, path);
+        program = by_fd;
+    }
+    int handed = before(program, false, environment);
+    return after(handed, (int)ss_real()->syscall(SYS_execveat, dirfd, path, arguments, environment,
+                                                 flags)); /* glibc 2.34 has it */
 }
 
 /* Arguments that stand one by one, up to a NULL, are counted and then put in a row. */

@@ -1,13 +1,23 @@
-/* The ends of processes, and what children leave. fork needs no hook: see self.c. */
+/* The beginning and ends of processes, and what children leave. fork needs no hook: see self.c. */
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "drafts.h"
 #include "ending.h"
+#include "handover.h"
 #include "inside.h"
 #include "real.h"
 #include "self.h"
+
+/* Not a function that programs know of: their first instructions call it. */
+SS_EXPORT int __libc_start_main(int (*begin)(int, char **, char **), int count, char **arguments, void (*init)(void),
+                                void (*fini)(void), void (*loader_fini)(void), void *stack_end)
+{
+    if (ss_active)
+        ss_handover_take();
+    return ss_real()->__libc_start_main(begin, count, arguments, init, fini, loader_fini, stack_end);
+}
 
 SS_EXPORT void _exit(int status)
 {

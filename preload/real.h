@@ -24,6 +24,10 @@ int pidfd_spawn(int *pidfd, const char *path, const posix_spawn_file_actions_t *
 int pidfd_spawnp(int *pidfd, const char *file, const posix_spawn_file_actions_t *actions,
                  const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[]);
 
+/* What a program calls at its very beginning, when all libraries are ready. */
+int __libc_start_main(int (*begin)(int, char **, char **), int count, char **arguments, void (*init)(void),
+                      void (*fini)(void), void (*loader_fini)(void), void *stack_end);
+
 /* Looked up by name, the next definition after ours. Every C library that we run on has all but the above, or real.c
  * puts something in the place; hooks of what came later (close_range, openat2) make the system call. */
 #define SS_REAL_FUNCTIONS(X)                                                                                           \
@@ -83,7 +87,8 @@ int pidfd_spawnp(int *pidfd, const char *file, const posix_spawn_file_actions_t 
     X(posix_spawn_file_actions_addopen)                                                                                \
     X(posix_spawnattr_getcgroup_np)                                                                                    \
     X(pidfd_spawn)                                                                                                     \
-    X(pidfd_spawnp)
+    X(pidfd_spawnp)                                                                                                    \
+    X(__libc_start_main)
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* programs may call what nobody should */

@@ -15,6 +15,7 @@
 #include "crypto.h"
 #include "drafts.h"
 #include "ending.h"
+#include "handover.h"
 #include "inside.h"
 #include "judge.h"
 #include "real.h"
@@ -231,7 +232,7 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
     if (!dirs || !dirs[0])
         return;
     reports = has_value(environment, "SAVESEAL_REPORT", "1");
-    if (reports && dladdr(&reports, &own))
+    if (dladdr(&reports, &own))
         library = own.dli_fname;
     int r = check_settings(environment, why, sizeof why);
     if (r == 0)
@@ -255,5 +256,7 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
     if (has_value(environment, "SAVESEAL_FORMAT", "libvirt"))
         ss_judge_need_mark();
     ss_active = true;
-    ss_drafts_inherit();
+    int handed_on = ss_drafts_inherit();
+    if (handed_on >= 0)
+        ss_handover_found(handed_on);
 }

@@ -23,7 +23,7 @@ void ss_self_describe(struct ss_draft_record *record);
 /* A line "saveseal: ..." to the standard error, if SAVESEAL_REPORT=1; ss_self_complain always. Safe in a signal
  * handler. */
 bool ss_self_reports(void);
-const char *ss_self_library(void); /* the file of this library, if it reports */
+const char *ss_self_library(void); /* the file of this library */
 void ss_self_report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ss_self_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -123,6 +123,7 @@ static int join_cgroup(const posix_spawnattr_t *attributes)
 {
     int fd;
 
+    SS_INSIDE;
     if (!ss_real()->posix_spawnattr_getcgroup_np || ss_real()->posix_spawnattr_getcgroup_np(attributes, &fd) != 0) {
         errno = ENOTSUP;
         return -1;

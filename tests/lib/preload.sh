@@ -29,15 +29,11 @@ for text in SIGKILL SIGTERM SIGSEGV "abort()" "killed before the first byte" "ki
     differs[$text]=$unseen
 done
 # A close is a commit: what becomes of the process afterwards is not waited for.
-for text in "close() and then killed" "an heir closes last, then fails" \
+for text in "close() and then killed" "close on exec, then a failure" "an heir closes last, then fails" \
     "the opener closes and is killed, a child writes and closes" \
     "sent and closed; the sender is killed before the receiver writes" \
     "sent; the sender is killed after the receiver's close"; do
     differs[$text]=published
-done
-# What exec closes, no hook sees.
-for text in "close on exec" "close on exec by a thread" "close on exec, then a failure"; do
-    differs[$text]=$unseen
 done
 differs["partial, reopened, killed after the complete header"]="format-incomplete *" # what the last close found
 # Only that the disk is full when the draft is closed is seen, and whether the data could be written back.
