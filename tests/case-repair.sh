@@ -194,6 +194,13 @@ test_seal_race() {
     check 'seal: written meanwhile says so' grep -q 'changed-while-reading' "$ERR"
     check 'seal: written meanwhile, no seal' has_no_seal "$DIR/vm"
     check 'seal: written meanwhile, by him' test "$(tail -c 4 "$DIR/vm")" = more
+    sealed "$DIR/next"
+    hold fsync seal --force "$DIR/vm" || { not_ok 'seal: could not be held'; return; }
+    mv "$DIR/next" "$DIR/vm"
+    release
+    check 'seal: replaced meanwhile' test "$RC" -eq 3
+    rm "$DIR/vm"
+    image "$DIR/vm"
     [ "$(id -u)" -eq 0 ] || return
     by='setpriv --reuid=65534 --regid=65534 --clear-groups'
     chmod 666 "$DIR/vm"

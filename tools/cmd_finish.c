@@ -82,12 +82,7 @@ static bool seal(int fd, const char *path, struct ss_judgement *why)
 {
     WATCH_AUTO_END struct watch watch = WATCH_NONE;
 
-    int r = watch_begin(&watch, fd);
-    if (r == -EBUSY)
-        ss_judge(why, SS_DRAFT_IN_PROGRESS, "somebody has it open for writing");
-    else if (r < 0)
-        ss_judge_errno(why, r);
-    return r == 0 && sealing_make(fd, path, "saveseal finish", &watch, why);
+    return watch_begin(&watch, fd, why) && sealing_make(fd, path, "saveseal finish", &watch, why);
 }
 
 /* ---- a draft ---- */
@@ -145,11 +140,8 @@ static bool seal_draft(struct ss_draftfile *draft, const char *path, struct ss_j
         ss_judge_errno(why, -errno);
         return false;
     }
-    int r = watch_begin_unleased(&watch, reader);
-    if (r < 0) {
-        ss_judge_errno(why, r);
+    if (!watch_begin_unleased(&watch, reader, why))
         return false;
-    }
     if (!ss_draftfile_in_place(draft) || !watch_has_same_content(&watch, draft->fd)) {
         ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
         return false;
@@ -178,20 +170,10 @@ static bool finish_taken(const char *path, struct ss_draftfile *draft, const str
 {
     WATCH_AUTO_END struct watch watch = WATCH_NONE;
 
-    if (!reason_allows(draft, why) || !name_is_free(draft, why))
-        return false;
-    int r = watch_begin_unleased(&watch, draft->fd);
-    if (r < 0) {
-        ss_judge_errno(why, r);
-        return false;
-    }
-    if (!finish_prove(path, draft->fd, proof, why) || !is_wanted(path, proof, wishes, why))
-        return false;
-    if (!watch_is_quiet(&watch)) {
-        ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
-        return false;
-    }
-    return finish_mark(draft->fd, proof, why) && seal_draft(draft, path, why) && publish(draft, why);
+    return reason_allows(draft, why) && name_is_free(draft, why) && watch_begin_unleased(&watch, draft->fd, why) &&
+           finish_prove(path, draft->fd, proof, why) && is_wanted(path, proof, wishes, why) &&
+           watch_is_quiet(&watch, why) && finish_mark(draft->fd, proof, why) && seal_draft(draft, path, why) &&
+           publish(draft, why);
 }
 
 static enum ss_class finish_draft(const char *path, const struct wishes *wishes)
@@ -224,12 +206,7 @@ static bool begin_image(const char *path, struct imagefile *image, struct watch 
         ss_judge(why, SS_DRAFT_IN_PROGRESS, "%s", "");
         return false;
     }
-    r = watch_begin(watch, image->fd);
-    if (r == -EBUSY)
-        ss_judge(why, SS_DRAFT_IN_PROGRESS, "somebody has it open for writing");
-    else if (r < 0)
-        ss_judge_errno(why, r);
-    return r == 0;
+    return watch_begin(watch, image->fd, why);
 }
 
 /* In place: sixteen bytes within one sector are written whole or not at all, also when the power fails. */
@@ -259,14 +236,13 @@ static enum ss_class finish_image(const char *path, const struct wishes *wishes)
     if (!begin_image(path, &image, &watch, &why))
         return outcome_refused(path, "image", &why, wishes->json);
     bool proven = finish_prove(path, image.fd, &proof, &why);
-    if (!watch_is_quiet(&watch)) {
-        ss_judge(&why, SS_CHANGED_WHILE_READING, "%s", "");
-        proven = false;
-    }
-    watch_end(&watch); /* nobody is kept waiting for an answer */
+    proven = watch_is_quiet(&watch, &why) && proven; /* a change may be why it failed */
+    watch_end(&watch);                               /* nobody is kept waiting for an answer */
     if (!proven || !is_wanted(path, &proof, wishes, &why) || !mark_image(&image, &watch, &proof, &why))
         return outcome_refused(path, "image", &why, wishes->json);
     bool sealed = seal(image.fd, path, &why);
+    if (!imagefile_in_place(&image, &why)) /* what was finished is not what is there */
+        return outcome_refused(path, "image", &why, wishes->json);
     enum ss_class class = tell(path, "image", path, sealed, &proof, wishes);
     if (!sealed && why.finding == SS_REQUEST_REFUSED) /* plain libvirt needs no seal */
         report("note: it has no seal: %s", why.detail);

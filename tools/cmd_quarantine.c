@@ -1,6 +1,5 @@
 /* saveseal quarantine: sets a damaged image aside, so that nothing restores from it. */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,12 +45,7 @@ static bool begin(const char *path, bool force, struct imagefile *image, struct 
         ss_judge(why, SS_DRAFT_IN_PROGRESS, "the new version takes its place by itself; --force does not wait");
         return false;
     }
-    int r = watch_begin(watch, image->fd);
-    if (r == -EBUSY)
-        ss_judge(why, SS_DRAFT_IN_PROGRESS, "somebody has it open for writing");
-    else if (r < 0)
-        ss_judge_errno(why, r);
-    return r == 0;
+    return watch_begin(watch, image->fd, why);
 }
 
 /* Leaves in why what is the matter with the image. True when that is reason enough to set it aside. */
@@ -152,11 +146,7 @@ static enum ss_class quarantine(const char *path, bool force, bool json)
     if (!begin(path, force, &image, &watch, &why))
         return outcome_refused(path, "image", &why, json);
     bool wanted = is_wanted(path, image.fd, force, &why);
-    if (!watch_is_quiet(&watch)) {
-        ss_judge(&why, SS_CHANGED_WHILE_READING, "%s", "");
-        wanted = false;
-    }
-    if (!wanted)
+    if (!watch_is_quiet(&watch, &why) || !wanted)
         return outcome_refused(path, "image", &why, json);
     make_record(&image, &why, &record);
     if (!set_aside(&image, &record, name, &failure))
@@ -167,19 +157,7 @@ static enum ss_class quarantine(const char *path, bool force, bool json)
 
 static enum ss_class run(int argc, char **argv)
 {
-    bool force = false, json = false;
-    const struct command_flag flags[] = {{"force", &force, NULL}, {"json", &json, NULL}, {NULL, NULL, NULL}};
-    enum ss_class class;
-
-    int first = command_parse(&command_quarantine, argc, argv, flags, 1, INT_MAX, &class);
-    if (first < 0)
-        return class;
-    class = SS_CLASS_INTACT;
-    for (int i = first; i < argc; i++) {
-        class = ss_class_worse(class, quarantine(argv[i], force, json));
-        fflush(stdout); /* the next may take minutes */
-    }
-    return class;
+    return command_each(&command_quarantine, argc, argv, quarantine);
 }
 
 const struct command command_quarantine = {"quarantine", "[--force] [--json] PATH...",

@@ -1,6 +1,5 @@
 /* saveseal seal: gives a seal to an image that has none, after a deep check. */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -157,14 +156,7 @@ static void tell(const char *path, const struct deed *deed, const struct ss_chec
 
 static bool begin(const char *path, struct imagefile *image, struct watch *watch, struct ss_judgement *why)
 {
-    if (!imagefile_open(path, true, image, why))
-        return false;
-    int r = watch_begin(watch, image->fd);
-    if (r == -EBUSY)
-        ss_judge(why, SS_DRAFT_IN_PROGRESS, "somebody has it open for writing");
-    else if (r < 0)
-        ss_judge_errno(why, r);
-    return r == 0;
+    return imagefile_open(path, true, image, why) && watch_begin(watch, image->fd, why);
 }
 
 static enum ss_class seal(const char *path, bool force, bool json)
@@ -178,13 +170,13 @@ static enum ss_class seal(const char *path, bool force, bool json)
     check_deep(path, image.fd, &check);
     bool had_seal = check.has_seal || check.why.finding == SS_SEAL_INVALID;
     enum decision decision = decide(path, image.fd, force, &check);
-    if (!watch_is_quiet(&watch)) {
-        ss_judge(&check.why, SS_CHANGED_WHILE_READING, "%s", "");
+    if (!watch_is_quiet(&watch, &check.why))
         decision = REFUSE;
-    }
     struct ss_judgement why = check.why;
     if (decision == SEAL &&
         !sealing_make(image.fd, path, check.why.finding == SS_COMPLETE ? PROVEN : FORCED, &watch, &why))
+        decision = REFUSE;
+    if (decision != REFUSE && !imagefile_in_place(&image, &why))
         decision = REFUSE;
     if (decision == REFUSE)
         return outcome_refused(path, "image", &why, json);
@@ -198,19 +190,7 @@ static enum ss_class seal(const char *path, bool force, bool json)
 
 static enum ss_class run(int argc, char **argv)
 {
-    bool force = false, json = false;
-    const struct command_flag flags[] = {{"force", &force, NULL}, {"json", &json, NULL}, {NULL, NULL, NULL}};
-    enum ss_class class;
-
-    int first = command_parse(&command_seal, argc, argv, flags, 1, INT_MAX, &class);
-    if (first < 0)
-        return class;
-    class = SS_CLASS_INTACT;
-    for (int i = first; i < argc; i++) {
-        class = ss_class_worse(class, seal(argv[i], force, json));
-        fflush(stdout); /* the next may take minutes */
-    }
-    return class;
+    return command_each(&command_seal, argc, argv, seal);
 }
 
 const struct command command_seal = {"seal", "[--force] [--json] PATH...", "seal images that have no seal", help, run};

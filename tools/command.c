@@ -1,6 +1,7 @@
 #include "command.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,4 +119,22 @@ int command_parse(const struct command *command, int argc, char **argv, const st
         return -1;
     }
     return optind;
+}
+
+enum ss_class command_each(const struct command *command, int argc, char **argv,
+                           enum ss_class (*one)(const char *path, bool force, bool json))
+{
+    bool force = false, json = false;
+    const struct command_flag flags[] = {{"force", &force, NULL}, {"json", &json, NULL}, {NULL, NULL, NULL}};
+    enum ss_class class;
+
+    int first = command_parse(command, argc, argv, flags, 1, INT_MAX, &class);
+    if (first < 0)
+        return class;
+    class = SS_CLASS_INTACT;
+    for (int i = first; i < argc; i++) {
+        class = ss_class_worse(class, one(argv[i], force, json));
+        fflush(stdout); /* the next may take minutes */
+    }
+    return class;
 }

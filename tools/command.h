@@ -31,6 +31,10 @@ struct command_flag {
 int command_parse(const struct command *command, int argc, char **argv, const struct command_flag *flags, int min,
                   int max, enum ss_class *result);
 
+/* The run of a command that takes --force and --json: does one to each name. Returns the worst class. */
+enum ss_class command_each(const struct command *command, int argc, char **argv,
+                           enum ss_class (*one)(const char *path, bool force, bool json));
+
 /* Says on stderr what is wrong with the command line and how it should be. Returns SS_CLASS_INVALID. */
 enum ss_class command_usage(const struct command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

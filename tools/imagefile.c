@@ -78,9 +78,13 @@ bool imagefile_open(const char *path, bool follow, struct imagefile *image, stru
     return r == 0;
 }
 
-bool imagefile_in_place(const struct imagefile *image)
+bool imagefile_in_place(const struct imagefile *image, struct ss_judgement *why)
 {
-    return ss_draft_still_named(image->place.dir, image->name, image->fd);
+    bool there = ss_draft_still_named(image->place.dir, image->name, image->fd);
+
+    if (!there)
+        ss_judge(why, SS_CHANGED_WHILE_READING, "another file has its name by now, or it is gone");
+    return there;
 }
 
 void imagefile_close(struct imagefile *image)

@@ -26,8 +26,8 @@ struct imagefile {
  * moves the file. Drafts are refused. Returns true, or false with the reason. */
 bool imagefile_open(const char *path, bool follow, struct imagefile *image, struct ss_judgement *why);
 
-/* True when the name still stands for the file that is open. */
-bool imagefile_in_place(const struct imagefile *image);
+/* True when the name still stands for the file that is open; else that is the reason. */
+bool imagefile_in_place(const struct imagefile *image, struct ss_judgement *why);
 
 /* Safe on IMAGEFILE_NONE. */
 void imagefile_close(struct imagefile *image);

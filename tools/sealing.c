@@ -50,10 +50,8 @@ bool sealing_make(int fd, const char *path, const char *writer, const struct wat
     struct ss_seal seal;
 
     int r = make(fd, path, writer, &seal);
-    if (!watch_is_quiet(watch)) { /* which may be why it failed */
-        ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
+    if (!watch_is_quiet(watch, why)) /* which may be why it failed */
         return false;
-    }
     if (r < 0) {
         ss_judge_errno(why, r);
         return false;

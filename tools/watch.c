@@ -21,6 +21,15 @@ static void on_break(int number)
     atomic_store_explicit(&broken, true, memory_order_relaxed);
 }
 
+static bool judged(int error, struct ss_judgement *why)
+{
+    if (error == -EBUSY)
+        ss_judge(why, SS_DRAFT_IN_PROGRESS, "somebody has it open for writing");
+    else if (error < 0)
+        ss_judge_errno(why, error);
+    return error == 0;
+}
+
 static int listen_for_breaks(void)
 {
     struct sigaction action = {.sa_handler = on_break, .sa_flags = SA_RESTART};
@@ -52,25 +61,29 @@ static int note_times(struct watch *watch)
     return fstat(watch->fd, &watch->before) < 0 ? -errno : 0;
 }
 
-int watch_begin(struct watch *watch, int fd)
+bool watch_begin_unleased(struct watch *watch, int fd, struct ss_judgement *why)
 {
     atomic_store_explicit(&broken, false, memory_order_relaxed);
     *watch = (struct watch){.fd = fd};
+    return judged(note_times(watch), why);
+}
+
+static int take_lease(struct watch *watch)
+{
     int r = listen_for_breaks();
     if (r < 0)
         return r;
-    r = ss_draft_take_lease(fd);
-    if (r == -EAGAIN)
-        return -EBUSY;
+    r = ss_draft_take_lease(watch->fd);
     watch->leased = r == 0;
-    return note_times(watch);
+    return r == -EAGAIN ? -EBUSY : 0;
 }
 
-int watch_begin_unleased(struct watch *watch, int fd)
+bool watch_begin(struct watch *watch, int fd, struct ss_judgement *why)
 {
     atomic_store_explicit(&broken, false, memory_order_relaxed);
     *watch = (struct watch){.fd = fd};
-    return note_times(watch);
+    int r = take_lease(watch);
+    return judged(r < 0 ? r : note_times(watch), why);
 }
 
 const _Atomic bool *watch_stop(void)
@@ -92,7 +105,7 @@ static bool same_times(const struct stat *a, const struct stat *b)
     return ss_stamp_equal(&left, &right) && same_content(a, b);
 }
 
-bool watch_is_quiet(const struct watch *watch)
+static bool is_quiet(const struct watch *watch)
 {
     struct stat now;
 
@@ -100,6 +113,15 @@ bool watch_is_quiet(const struct watch *watch)
     if (watch->leased && (atomic_load(&broken) || fcntl(watch->fd, F_GETLEASE) != F_RDLCK))
         return false;
     return fstat(watch->fd, &now) == 0 && same_times(&watch->before, &now);
+}
+
+bool watch_is_quiet(const struct watch *watch, struct ss_judgement *why)
+{
+    bool quiet = is_quiet(watch);
+
+    if (!quiet)
+        ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
+    return quiet;
 }
 
 bool watch_has_same_content(const struct watch *watch, int fd)

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
+#include "core/check/judgement.h"
+
 /* One at a time in the process, and on its main thread. */
 struct watch {
     int fd; /* the caller's */
@@ -21,18 +23,18 @@ struct watch {
 
 /* Begins to watch a file that is open for reading only. Where the kernel gives a lease for it (not for another user's
  * file, nor on every file system) whoever wants to write to it waits from here on until watch_end, and *watch_stop()
- * becomes true, so that he need not wait for long. Elsewhere only the file's times tell. Returns 0, -EBUSY when
- * somebody has it open for writing already, or -errno. */
-int watch_begin(struct watch *watch, int fd);
+ * becomes true, so that he need not wait for long. Elsewhere only the file's times tell. Returns true; or false
+ * with the reason: somebody may have it open for writing already. */
+bool watch_begin(struct watch *watch, int fd, struct ss_judgement *why);
 
 /* The same without a lease, for a file that the caller has open for writing himself: only its times tell. */
-int watch_begin_unleased(struct watch *watch, int fd);
+bool watch_begin_unleased(struct watch *watch, int fd, struct ss_judgement *why);
 
 /* For ss_digest_run and ss_inside_options. */
 const _Atomic bool *watch_stop(void);
 
-/* True when nobody has changed the file, or wanted to, since the watch began. */
-bool watch_is_quiet(const struct watch *watch);
+/* True when nobody has changed the file, or wanted to, since the watch began; else that is the reason. */
+bool watch_is_quiet(const struct watch *watch, struct ss_judgement *why);
 
 /* True when fd is the file that was watched, and its size and time of change of content are those of when the watch
  * began; also after watch_end. */
