@@ -539,15 +539,7 @@ outside() {
         [ -c /dev/fuse ] || missing="no /dev/fuse"
         command -v strace >/dev/null || missing="no strace"
     fi
-    if [ -n "$missing" ]; then
-        echo "skipped: $missing"
-        [ "${SAVESEAL_MUST_RUN:-}" = 1 ] && exit 1
-        exit 77
-    fi
-    CASE_WORK=$(mktemp -d "${TMPDIR:-/tmp}/saveseal-libvirt.XXXXXX")
-    export CASE_WORK
-    trap 'rm -rf "$CASE_WORK"' EXIT
-    vm_namespace "$CASE_SECONDS" "$here/${0##*/}"
+    vm_run_inside "$CASE_SECONDS" libvirt "$missing"
     status=$?
     [ "$status" = 0 ] && exit 0
 

@@ -96,12 +96,23 @@ static int open_file(struct ss_draftfile *draft, enum ss_draftfile_use use)
     return S_ISREG(draft->st.st_mode) ? 0 : -EISDIR;
 }
 
+/* A mount looks only now and then whether the writer of a draft that waits is gone; status knows it before. */
+static void judge_taken(const struct ss_draftfile *draft, struct ss_judgement *why)
+{
+    struct ss_draft_record record;
+    bool waits = ss_draft_read(draft->fd, &record) == 0 && record.state == SS_DRAFT_WAIT;
+
+    ss_judge(why, SS_DRAFT_IN_PROGRESS, "%s",
+             waits ? "it waits for its writer; when that has ended its mount lets go of it within seconds"
+                   : "somebody has it open for writing, or holds its lock");
+}
+
 static bool take_lock(struct ss_draftfile *draft, struct ss_judgement *why)
 {
     int r = draft->written ? -EAGAIN : ss_draft_lock(draft->fd);
 
     if (r == -EAGAIN) {
-        ss_judge(why, SS_DRAFT_IN_PROGRESS, "somebody has it open for writing, or holds its lock");
+        judge_taken(draft, why);
         return false;
     }
     if (r < 0) {

@@ -6,6 +6,7 @@
 # that no list of pids would be complete); the network namespace keeps libvirtd off the host's firewall and bridges.
 #
 #   vm_namespace SECONDS SCRIPT ARG...  runs SCRIPT in the namespaces, returns its exit status
+#   vm_run_inside SECONDS NAME MISSING  runs the case again in the namespaces
 # and inside, in this order:
 #   vm_host_start DIR                   libvirt's managed-save directory, VM_SAVE_DIR, is then there and empty
 #   vm_libvirtd_start                   after something was mounted there, if so wanted
@@ -35,6 +36,20 @@ vm_namespace() { # SECONDS SCRIPT ARG...: ends it all after SECONDS, with status
     done
     trap - TERM INT HUP
     wait "$child"
+}
+
+# Runs the case again within the namespaces, and returns its exit status. There CASE_WORK is set: a directory, which is
+# removed when the case ends. Ends it when something is MISSING.
+vm_run_inside() { # SECONDS NAME MISSING
+    if [ -n "$3" ]; then
+        echo "skipped: $3"
+        [ "${SAVESEAL_MUST_RUN:-}" = 1 ] && exit 1
+        exit 77
+    fi
+    CASE_WORK=$(mktemp -d "${TMPDIR:-/tmp}/saveseal-$2.XXXXXX")
+    export CASE_WORK
+    trap 'rm -rf "$CASE_WORK"' EXIT
+    vm_namespace "$1" "$(cd "$(dirname "$0")" && pwd)/${0##*/}"
 }
 
 # Says what is missing, or nothing when a guest can run here.
