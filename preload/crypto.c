@@ -22,10 +22,10 @@ static void pause_a_moment(void)
     nanosleep(&pause, NULL);
 }
 
-void ss_crypto_before_fork(void)
+void ss_crypto_before_fork(bool wait)
 {
     atomic_fetch_add(&forking, 1);
-    for (int i = 0; i < WAIT_MS && atomic_load(&loading) > 0; i++)
+    for (int i = 0; wait && i < WAIT_MS && atomic_load(&loading) > 0; i++)
         pause_a_moment();
 }
 

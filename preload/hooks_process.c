@@ -1,7 +1,9 @@
 /* The beginning and ends of processes, and what children leave. fork needs no hook: see self.c. */
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "drafts.h"
 #include "ending.h"
@@ -17,6 +19,25 @@ SS_EXPORT int __libc_start_main(int (*begin)(int, char **, char **), int count, 
     if (ss_active)
         ss_handover_take();
     return ss_real()->__libc_start_main(begin, count, arguments, init, fini, loader_fini, stack_end);
+}
+
+/* A fork that no atfork handler hears of. It is for signal handlers: those may have interrupted a hook of their own
+ * thread, but not while that had the table's lock. */
+SS_EXPORT pid_t _Fork(void)
+{
+    if (!ss_real()->_Fork)
+        return fork(); /* glibc before 2.34 */
+    if (!ss_active)
+        return ss_real()->_Fork();
+    ss_self_before_fork();
+    pid_t pid = ss_real()->_Fork();
+    int error = errno;
+    if (pid == 0)
+        ss_self_in_child();
+    else
+        ss_self_after_fork();
+    errno = error;
+    return pid;
 }
 
 SS_EXPORT void _exit(int status)

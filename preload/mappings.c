@@ -1,9 +1,11 @@
 #include "mappings.h"
 
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct mapping {
     uintptr_t start, end;
@@ -24,17 +26,50 @@ static bool read_mapping(const struct ss_held *held, const char *line, struct ma
     return true;
 }
 
+/* Lines of a file, without stdio: that has locks, and takes memory, and we may be in a child of _Fork or a handler. */
+struct lines {
+    int fd;
+    size_t at, len;
+    char buf[2 * PATH_MAX];
+};
+
+/* The next one, without its end; NULL behind the last. What is too long for any path is cut in pieces. */
+static char *next_line(struct lines *lines)
+{
+    for (;;) {
+        char *begin = lines->buf + lines->at;
+        size_t rest = lines->len - lines->at;
+        char *end = memchr(begin, '\n', rest);
+        if (!end && lines->at == 0 && rest == sizeof lines->buf - 1)
+            end = begin + rest;
+        if (end) {
+            *end = '\0';
+            lines->at = (size_t)(end - lines->buf) + (end < lines->buf + lines->len);
+            return begin;
+        }
+        memmove(lines->buf, begin, rest);
+        lines->at = 0;
+        lines->len = rest;
+        ssize_t n = read(lines->fd, lines->buf + rest, sizeof lines->buf - 1 - rest);
+        if (n <= 0)
+            return NULL;
+        lines->len += (size_t)n;
+    }
+}
+
 /* Finds the first that begins at or behind from. */
 static bool find(const struct ss_held *held, uintptr_t from, struct mapping *mapping)
 {
-    char line[PATH_MAX + 256];
+    struct lines lines; /* its buffer is not cleared */
+    const char *line;
     bool found = false;
-    FILE *maps = fopen("/proc/self/maps", "re");
 
-    while (maps && !found && fgets(line, sizeof line, maps))
+    lines.at = lines.len = 0;
+    lines.fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    while (lines.fd >= 0 && !found && (line = next_line(&lines)))
         found = read_mapping(held, line, mapping) && mapping->start >= from;
-    if (maps)
-        fclose(maps);
+    if (lines.fd >= 0)
+        close(lines.fd);
     return found;
 }
 

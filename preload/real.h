@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 /* Of newer C libraries; in older ones they are NULL. */
+pid_t _Fork(void);
 int posix_spawnattr_getcgroup_np(const posix_spawnattr_t *attributes, int *cgroup);
 int pidfd_spawn(int *pidfd, const char *path, const posix_spawn_file_actions_t *actions,
                 const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[]);
@@ -88,6 +89,7 @@ int __libc_start_main(int (*begin)(int, char **, char **), int count, char **arg
     X(posix_spawnattr_getcgroup_np)                                                                                    \
     X(pidfd_spawn)                                                                                                     \
     X(pidfd_spawnp)                                                                                                    \
+    X(_Fork)                                                                                                           \
     X(__libc_start_main)
 
 #pragma GCC diagnostic push

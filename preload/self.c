@@ -160,16 +160,17 @@ int ss_self_hide_fd(int fd)
 }
 
 /* The table is whole and unlocked in the child: whoever held the lock in another thread has let it go. */
-static void before_fork(void)
+void ss_self_before_fork(void)
 {
+    bool loads = ss_inside(); /* perhaps: in a handler that has interrupted it, to wait would be in vain */
     SS_INSIDE;
-    ss_crypto_before_fork();
+    ss_crypto_before_fork(!loads);
     ss_drafts_lock();
     ss_drafts_before_fork();
     ss_spawn_before_fork();
 }
 
-static void after_fork(void)
+void ss_self_after_fork(void)
 {
     SS_INSIDE;
     ss_spawn_after_fork();
@@ -177,7 +178,7 @@ static void after_fork(void)
     ss_crypto_after_fork();
 }
 
-static void in_child(void)
+void ss_self_in_child(void)
 {
     SS_INSIDE;
     identity->pid = getpid();
@@ -195,7 +196,7 @@ static int set_up(void)
     identity->pid = getpid();
     int r = ss_drafts_init();
     if (r == 0)
-        r = -pthread_atfork(before_fork, after_fork, in_child);
+        r = -pthread_atfork(ss_self_before_fork, ss_self_after_fork, ss_self_in_child);
     if (r == 0)
         r = ss_ending_init();
     return r;

@@ -17,6 +17,11 @@ extern bool ss_active;
 /* False in a child of vfork, which shares our memory: nothing that is remembered may be changed there. */
 bool ss_self_may_remember(void);
 
+/* Around each fork: in the child the table is whole, and who we are is found anew. Safe in a signal handler. */
+void ss_self_before_fork(void);
+void ss_self_after_fork(void); /* also when there is no child */
+void ss_self_in_child(void);
+
 /* The writer, time and host of a draft that this process makes now. */
 void ss_self_describe(struct ss_draft_record *record);
 

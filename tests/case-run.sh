@@ -299,7 +299,7 @@ for entry in json.loads(sys.stdin.readline())["entries"]:
 
 hard_programs() {
     local what looker
-    for what in forks locks handler; do
+    for what in forks locks handler underscore; do
         check "$what: ends well" under timeout 60 "$TEST_BIN_DIR/savers" "$what" "$mnt/$what"
         check "$what: and the image is whole" "$SAVESEAL" verify "$mnt/$what"
     done

@@ -1,6 +1,7 @@
 /* savers WHAT FILE: programs that save in ways that are hard for whoever stands between them and the kernel. Each ends
  * with 0 within seconds, or never. */
 #include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -138,6 +139,44 @@ static void with_a_forking_handler(void)
         close(dup(fd));
     setitimer(ITIMER_REAL, &never, NULL);
     must(write(fd, block, sizeof block) == sizeof block && close(fd) == 0, "close");
+}
+
+static int duplicated; /* a descriptor of the file */
+
+static void *duplicate_often(void *context)
+{
+    while (!atomic_load((_Atomic bool *)context))
+        close(dup(duplicated));
+    return NULL;
+}
+
+/* As fork, but no handler of fork hears of it: what locks threads have in that moment, their copies in the child have
+ * for ever. */
+static void fork_without_a_word(void)
+{
+    static _Atomic bool over;
+    pthread_t threads[2];
+    int status;
+
+    pid_t (*fork_now)(void);
+    *(void **)(void *)&fork_now = dlsym(RTLD_DEFAULT, "_Fork");
+    if (!fork_now)
+        fork_now = fork; /* before glibc 2.34 */
+    duplicated = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    for (size_t i = 0; i < 2; i++)
+        must(pthread_create(&threads[i], NULL, duplicate_often, &over) == 0, "pthread_create");
+    for (int i = 0; i < ROUNDS / 2; i++) {
+        pid_t pid = fork_now();
+        if (pid == 0) {
+            close(dup(duplicated));
+            _exit(0);
+        }
+        must(waitpid(pid, &status, 0) == pid && status == 0, "a child");
+    }
+    over = true;
+    for (size_t i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    must(write(duplicated, block, sizeof block) == sizeof block && close(duplicated) == 0, "close");
 }
 
 /* A write fails while a child between fork and exec has a copy: close() has to say so all the same. */
@@ -359,6 +398,7 @@ static const struct {
     {"reading", end_while_reading},
     {"locks", lock_itself},
     {"handler", with_a_forking_handler},
+    {"underscore", fork_without_a_word},
     {"heir", fail_beside_an_heir},
     {"killed", kill_after_publishing},
     {"buffer", fork_with_a_full_buffer},
