@@ -81,6 +81,7 @@ static void check_file(struct slot *slot)
                 .context = slot,
             },
         .turn = &run->turn,
+        .memory = &run->memory,
         .digests = run->digests,
     };
 
@@ -235,9 +236,11 @@ void verify_run(struct verify_run *run)
 
     run->walk = walk_start(run->paths, run->count, run->recursive);
     pthread_mutex_init(&run->turn, NULL);
+    ss_memory_init(&run->memory, SS_MEMORY_SHARED);
     meter_start(&run->meter, run->paths, run->count, run->recursive, run->wanted.level == SS_CHECK_QUICK);
     queue_run(run->jobs, sizeof(struct slot), &calls, run);
     meter_end(&run->meter);
+    ss_memory_destroy(&run->memory);
     pthread_mutex_destroy(&run->turn);
     walk_end(run->walk);
 }

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "against.h"
+#include "core/inside/memory.h"
 #include "limit.h"
 #include "meter.h"
 #include "state.h"
@@ -31,9 +32,10 @@ struct verify_run {
     void (*answer)(void *context, const struct verify_answer *answer);
     void *context;
 
-    struct walk *walk;    /* own: of the thread that runs all */
-    struct meter meter;   /* own */
-    pthread_mutex_t turn; /* own: struct ss_check_options has what it is for */
+    struct walk *walk;       /* own: of the thread that runs all */
+    struct meter meter;      /* own */
+    pthread_mutex_t turn;    /* own: struct ss_check_options has what it is for */
+    struct ss_memory memory; /* own: so does it */
 };
 
 /* As many as there are processors for this process, but not more than would take too much memory. */

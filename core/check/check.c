@@ -101,6 +101,7 @@ static int look_inside(int fd, const struct ss_check_options *options, struct ss
         .stop = options->run.stop,
         .progress = on_look,
         .context = &look,
+        .memory = options->memory,
     };
 
     int r = ss_inside_check(fd, check->size, &inside, &check->inside);

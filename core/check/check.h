@@ -33,6 +33,8 @@ struct ss_check_options {
     /* What the file is compared with, instead of its seal. May be NULL. */
     const struct ss_reference *reference;
 
+    struct ss_memory *memory; /* what looks inside may take together: struct ss_inside_options has more. May be NULL */
+
     bool digests; /* of a file that nothing is wrong with, tell verity and sha256; not with SS_CHECK_QUICK */
 };
 

@@ -66,6 +66,7 @@ int ss_directory_check(int dir, const struct ss_check_options *options, struct s
         .stop = options->run.stop,
         .progress = options->run.progress,
         .context = options->run.context,
+        .memory = options->memory,
     };
     struct stamp before = {0}, after = {0};
 

@@ -5,6 +5,7 @@
 
 #include "core/util.h"
 #include "formats.h"
+#include "memory.h"
 
 /* The first that matches has it. */
 static const struct ss_inside_format *const formats[] = {
@@ -25,6 +26,22 @@ static int unless_memory_failed(int result, const struct ss_inside *inside)
     return result == 0 && errno == ENOMEM && inside->finding != SS_COMPLETE ? -ENOMEM : result;
 }
 
+/* By the format or directory format that has check(). */
+static int run(const struct ss_job *job, int (*check)(const struct ss_job *job))
+{
+    struct ss_memory *memory = job->options->memory;
+    size_t reserved = 0;
+    struct ss_job accounted = *job;
+
+    if (memory)
+        accounted.memory = &reserved;
+    errno = 0;
+    int r = unless_memory_failed(check(&accounted), job->inside);
+    if (reserved > 0)
+        ss_memory_change(memory, &reserved, 0);
+    return r;
+}
+
 int ss_inside_check(int fd, uint64_t size, const struct ss_inside_options *options, struct ss_inside *inside)
 {
     const struct ss_job job = {.fd = fd, .size = size, .options = options ? options : &defaults, .inside = inside};
@@ -41,8 +58,7 @@ int ss_inside_check(int fd, uint64_t size, const struct ss_inside_options *optio
         if (formats[i]->matches(head, (size_t)n, size)) {
             inside->kind = formats[i]->kind;
             inside->title = formats[i]->title;
-            errno = 0;
-            return unless_memory_failed(formats[i]->check(&job), inside);
+            return run(&job, formats[i]->check);
         }
     }
     return 0;
@@ -73,6 +89,5 @@ int ss_inside_check_directory(int dir, const struct ss_inside_options *options, 
     inside->kind = format->kind;
     inside->title = format->title;
     inside->finding = SS_END_UNPROVEN;
-    errno = 0;
-    return unless_memory_failed(format->check(&job), inside);
+    return run(&job, format->check);
 }

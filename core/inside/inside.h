@@ -23,6 +23,8 @@ struct ss_fact {
     char text[SS_FACT_TEXT_MAX]; /* may hold any bytes of the image but NUL */
 };
 
+struct ss_memory;
+
 /* How a check is run. All zero is the default. */
 struct ss_inside_options {
     bool deep; /* look at all of it, decompress to the end; else only at headers, tables and ends */
@@ -36,6 +38,10 @@ struct ss_inside_options {
      * (-errno) ends the check with that value. May be NULL. */
     int (*progress)(void *context, uint64_t done, uint64_t size);
     void *context;
+
+    /* What this check and those beside it may take together; one that needs much waits for it, and calls progress
+     * meanwhile. May be NULL: then each takes what it needs, which is never more than SS_MEMORY_MAX (memory.h). */
+    struct ss_memory *memory;
 };
 
 struct ss_inside {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "core/util.h"
+#include "memory.h"
 
 int ss_job_read(const struct ss_job *job, uint64_t off, void *buf, size_t len)
 {
@@ -23,6 +24,18 @@ int ss_job_step(const struct ss_job *job, uint64_t done)
     if (options->stop && atomic_load_explicit(options->stop, memory_order_relaxed))
         return -ECANCELED;
     return options->progress ? options->progress(options->context, done < job->size ? done : job->size, job->size) : 0;
+}
+
+int ss_job_reserve(const struct ss_job *job, size_t bytes)
+{
+    if (!job->memory || bytes <= SS_MEMORY_SMALL || bytes <= *job->memory)
+        return 0;
+    while (!ss_memory_change(job->options->memory, job->memory, bytes)) {
+        int r = ss_job_step(job, 0);
+        if (r < 0)
+            return r;
+    }
+    return 0;
 }
 
 int ss_job_say(const struct ss_job *job, enum ss_finding finding, const char *format, ...)

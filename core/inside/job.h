@@ -13,6 +13,7 @@ struct ss_job {
     uint64_t size; /* bytes of it that count */
     const struct ss_inside_options *options;
     struct ss_inside *inside;
+    size_t *memory; /* bytes: what it has of options->memory; NULL when it is not asked for */
 };
 
 /* One format. check() is called when matches() says yes to the file's first len bytes (all of it, if shorter than
@@ -44,6 +45,11 @@ int ss_job_read(const struct ss_job *job, uint64_t off, void *buf, size_t len);
 
 /* To be called every few MiB of work. Returns 0, or what the check has to end with. */
 int ss_job_step(const struct ss_job *job, uint64_t done);
+
+/* To be called before a check takes memory: bytes is how much it will have then in all. Less than SS_MEMORY_SMALL need
+ * not be told, and what it had is given back after the check. Waits until there is so much. Returns 0, or what the
+ * check has to end with. */
+int ss_job_reserve(const struct ss_job *job, size_t bytes);
 
 /* Sets finding and detail. Returns 0, so that a check can end with it. */
 int ss_job_say(const struct ss_job *job, enum ss_finding finding, const char *format, ...)

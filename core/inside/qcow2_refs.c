@@ -15,6 +15,7 @@
 
 #define PIECE 65536                /* bytes of an L2 table that are read at a time */
 #define STEP (UINT64_C(4) << 20)   /* bytes after which the job's owner is asked */
+#define LISTS_MAX ((size_t)2 << 20) /* bytes of the lists of tables that there are already */
 #define SLACK 0x1p30               /* bytes */
 #define TIMES_MAX 4                /* the file's size */
 #define CLUSTERS_MAX INT32_MAX     /* as for QEMU */
@@ -383,6 +384,9 @@ int ss_qcow2_refs_check(const struct ss_job *job, struct ss_qcow2 *image, const 
     const size_t words = (size_t)(clusters < SS_QCOW2_WINDOW ? clusters : SS_QCOW2_WINDOW);
 
     *refs = (struct ss_qcow2_refs){.leaked = 0};
+    int r = ss_job_reserve(job, LISTS_MAX + 2 * words * sizeof(uint32_t));
+    if (r < 0)
+        return r;
     SS_AUTO_FREE uint32_t *of_window = malloc(words * sizeof *of_window);
     SS_AUTO_FREE uint32_t *of_l2 = malloc(words * sizeof *of_l2);
     SS_AUTO_FREE struct walk *walk = malloc(sizeof *walk);
@@ -398,6 +402,6 @@ int ss_qcow2_refs_check(const struct ss_job *job, struct ss_qcow2 *image, const 
     };
     if (!plan(walk, clusters))
         return ss_qcow2_broken(image, SS_FORMAT_UNSUPPORTED, "it is too large for its clusters to be counted here");
-    int r = count_windows(walk, clusters);
+    r = count_windows(walk, clusters);
     return r < 0 ? r : check_places(walk);
 }
