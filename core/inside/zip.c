@@ -1,8 +1,6 @@
 /* zip, and what torch.save makes of it. A zip ends with a directory of its entries, which is written last. The
- * structure is looked at here; libarchive reads the content and compares its checksums. Source: APPNOTE.TXT of
- * PKWARE, 6.3.10. */
-#include <archive.h>
-#include <archive_entry.h>
+ * structure is looked at here, an entry at a time, so that memory does not grow with their number. Source: APPNOTE.TXT
+ * of PKWARE, 6.3.10. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -11,6 +9,7 @@
 #include "core/util.h"
 #include "formats.h"
 #include "window.h"
+#include "zip_content.h"
 
 #define LOCAL_SIGNATURE 0x04034b50U
 #define ROW_SIGNATURE 0x02014b50U
@@ -25,10 +24,8 @@
 #define COMMENT_MAX 65535
 #define NAME_MAX_LEN 65535
 #define VERSION_MAX 63
-#define EXTRA_64 1             /* the extra field that has what does not fit in 32 bits */
-#define ENTRIES_MAX (1U << 20) /* libarchive keeps them in memory */
+#define EXTRA_64 1 /* the extra field that has what does not fit in 32 bits */
 #define STEP_ENTRIES 0x400
-#define READ_SIZE (1U << 18)
 
 enum { FLAG_ENCRYPTED = 1, FLAG_SIZES_LATER = 8 };
 enum { METHOD_STORED = 0, METHOD_DEFLATED = 8 };
@@ -40,6 +37,7 @@ struct zip {
 
     uint64_t bytes, taken; /* of the contents; of the file's, by entries with their headers */
     bool torch, encrypted, strange;
+    struct ss_zip_content *content; /* NULL: only the structure is looked at */
     struct ss_window rows;
     unsigned char local[LOCAL_LEN + NAME_MAX_LEN];
 };
@@ -103,7 +101,8 @@ static int read_end64(struct zip *zip, uint64_t end_at)
         return r;
     if (r == -ENODATA || ss_le32(end64) != END64_SIGNATURE || at >= end_at)
         return DAMAGED(zip, "the end of its directory is not where its last record says");
-    if (ss_le32(end64 + 16) != ss_le32(end64 + 20) || ss_le64(end64 + 24) != ss_le64(end64 + 32))
+    if (ss_le32(locator + 4) != 0 || ss_le32(locator + 16) > 1 || ss_le32(end64 + 16) != ss_le32(end64 + 20) ||
+        ss_le64(end64 + 24) != ss_le64(end64 + 32))
         return (ss_job_say(zip->job, SS_FORMAT_UNSUPPORTED, "it is one part of several"), 1);
     zip->entries = ss_le64(end64 + 32);
     zip->directory_len = ss_le64(end64 + 40);
@@ -183,6 +182,24 @@ static bool same_numbers(const struct row *row, const unsigned char *local)
            same_size(row->size, ss_le32(local + 22));
 }
 
+/* at: where the content of the entry begins. */
+static int read_content(struct zip *zip, uint64_t number, const struct row *row, uint64_t at)
+{
+    const struct ss_zip_entry entry = {
+        .at = at,
+        .packed = row->packed,
+        .size = row->size,
+        .checksum = row->checksum,
+        .deflated = row->method == METHOD_DEFLATED,
+    };
+    const char *why = NULL;
+
+    int r = ss_zip_content_check(zip->content, &entry, &why);
+    if (r == -EBADMSG)
+        return DAMAGED(zip, "entry %" PRIu64 " of %" PRIu64 ": %s", number + 1, zip->entries, why);
+    return r;
+}
+
 /* Is the header before the entry's content the same as its row in the directory? */
 static int check_local(struct zip *zip, uint64_t number, const struct row *row, const unsigned char *name)
 {
@@ -206,7 +223,7 @@ static int check_local(struct zip *zip, uint64_t number, const struct row *row, 
     zip->taken += content - row->local_at + row->packed;
     if (zip->taken > zip->directory_at)
         return DAMAGED(zip, "its entries overlap");
-    return 0;
+    return zip->content ? read_content(zip, number, row, content) : 0;
 }
 
 static bool is_torch_name(const unsigned char *name, size_t len)
@@ -276,117 +293,15 @@ static int check_rows(struct zip *zip)
     return at == zip->end ? 0 : DAMAGED(zip, "its directory has more than %" PRIu64 " entries", zip->entries);
 }
 
-/* ---- the content ---- */
-
-/* What libarchive reads through. */
-struct source {
-    const struct ss_job *job;
-    uint64_t at, read, step; /* read: bytes in all; it may go back */
-    int error;
-    unsigned char buffer[READ_SIZE];
-};
-
-static la_ssize_t source_read(struct archive *archive, void *context, const void **bytes)
-{
-    struct source *source = context;
-    uint64_t rest = source->job->size - source->at;
-    size_t n = rest < sizeof source->buffer ? (size_t)rest : sizeof source->buffer;
-
-    source->error = ss_job_read(source->job, source->at, source->buffer, n);
-    if (source->error == 0 && source->read - source->step >= (4U << 20)) {
-        source->step = source->read;
-        source->error = ss_job_step(source->job, source->read);
-    }
-    if (source->error < 0) {
-        archive_set_error(archive, -source->error, "the file can not be read");
-        return -1;
-    }
-    source->at += n;
-    source->read += n;
-    *bytes = source->buffer;
-    return (la_ssize_t)n;
-}
-
-static la_int64_t source_seek(struct archive *archive, void *context, la_int64_t offset, int whence)
-{
-    struct source *source = context;
-    int64_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? (int64_t)source->at : (int64_t)source->job->size;
-
-    (void)archive;
-    if (offset < -base || offset > (int64_t)source->job->size - base)
-        return ARCHIVE_FATAL;
-    source->at = (uint64_t)(base + offset);
-    return base + offset;
-}
-
-static la_int64_t source_skip(struct archive *archive, void *context, la_int64_t count)
-{
-    struct source *source = context;
-    uint64_t rest = source->job->size - source->at;
-
-    (void)archive;
-    if (count < 0 || (uint64_t)count > rest)
-        return 0;
-    source->at += (uint64_t)count;
-    return count;
-}
-
-/* Reads one entry to its end. Returns libarchive's status. */
-static int read_entry(struct archive *archive, const struct source *source)
-{
-    const void *block;
-    size_t len;
-    la_int64_t off;
-    int status;
-
-    while ((status = archive_read_data_block(archive, &block, &len, &off)) == ARCHIVE_OK && source->error == 0)
-        continue;
-    return status == ARCHIVE_EOF ? ARCHIVE_OK : status;
-}
-
-static int read_entries(struct zip *zip, struct archive *archive, struct source *source)
-{
-    struct archive_entry *entry;
-    uint64_t count = 0;
-    int status = ARCHIVE_OK;
-
-    /* It warns of names that the locale can not show. */
-    while (status == ARCHIVE_OK) {
-        status = archive_read_next_header(archive, &entry);
-        if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
-            break;
-        count++;
-        status = read_entry(archive, source);
-    }
-    if (source->error < 0)
-        return source->error;
-    if (status != ARCHIVE_EOF) {
-        const char *text = archive_error_string(archive);
-        return DAMAGED(zip, "entry %" PRIu64 " of %" PRIu64 ": %s", count, zip->entries, text ? text : "unreadable");
-    }
-    return count == zip->entries ? 0
-                                 : DAMAGED(zip, "%" PRIu64 " of %" PRIu64 " entries can be read", count, zip->entries);
-}
-
+/* Reads the content of all entries. Returns 0; 1 with a finding said; or -errno. */
 static int check_content(struct zip *zip)
 {
-    SS_AUTO_FREE struct source *source = calloc(1, sizeof *source);
-    struct archive *archive = archive_read_new();
-    int r = -ENOMEM;
-
-    if (source && archive) {
-        source->job = zip->job;
-        archive_read_support_format_zip_seekable(archive);
-        archive_read_set_callback_data(archive, source);
-        archive_read_set_read_callback(archive, source_read);
-        archive_read_set_seek_callback(archive, source_seek);
-        archive_read_set_skip_callback(archive, source_skip);
-        if (archive_read_open1(archive) == ARCHIVE_OK)
-            r = read_entries(zip, archive, source);
-        else
-            r = source->error < 0 ? source->error : DAMAGED(zip, "its directory can not be read");
-    }
-    archive_read_free(archive);
+    zip->content = ss_zip_content_open(zip->job);
+    if (!zip->content)
+        return -ENOMEM;
+    zip->taken = zip->bytes = 0;
+    int r = check_rows(zip); /* once more: no list of them is kept */
+    ss_zip_content_close(zip->content);
     return r;
 }
 
@@ -412,8 +327,6 @@ static int check_zip(struct zip *zip)
     if (zip->encrypted || zip->strange)
         return ss_job_say(job, SS_FORMAT_UNSUPPORTED, "some entries are %s",
                           zip->encrypted ? "encrypted" : "of a kind that is not known");
-    if (zip->entries > ENTRIES_MAX)
-        return ss_job_say(job, SS_FORMAT_UNSUPPORTED, "more than %u entries", ENTRIES_MAX);
     r = check_content(zip);
     return r != 0 ? (r < 0 ? r : 0) : ss_job_say(job, SS_COMPLETE, "%s", "");
 }
