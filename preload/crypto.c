@@ -11,6 +11,7 @@
 #define WAIT_MS 1000 /* a thread that loads may itself wait: for one that loads another library, and forks in it */
 
 static struct ss_crypto loaded;
+static _Atomic bool storing; /* some thread fills loaded, which takes it a moment only; and then: */
 static _Atomic bool complete;
 static _Atomic bool spoilt; /* in a child: the memory is a copy of a library that was being loaded */
 static _Atomic int loading; /* threads that are at it */
@@ -53,20 +54,31 @@ static void begin_loading(void)
 }
 
 /* RTLD_LOCAL: a program that has another libcrypto goes on with that one. It stays until the process ends. What fails,
- * for want of a descriptor perhaps, is tried again. Two threads at once store the same values at worst. */
-static bool look_up(void)
+ * for want of a descriptor perhaps, is tried again. */
+static bool look_up(struct ss_crypto *found)
 {
     void *library = dlopen(SAVESEAL_LIBCRYPTO, RTLD_NOW | RTLD_LOCAL);
-    bool found = true;
+    bool all = true;
 
     if (!library)
         return false;
 #define LOOK_UP(name)                                                                                                  \
-    *(void **)(void *)&loaded.name = dlsym(library, #name);                                                            \
-    found &= loaded.name != NULL;
+    *(void **)(void *)&found->name = dlsym(library, #name);                                                            \
+    all &= found->name != NULL;
     SS_CRYPTO_FUNCTIONS(LOOK_UP)
 #undef LOOK_UP
-    return found;
+    return all;
+}
+
+/* Of two threads that have looked it up at once, one stores it. */
+static void store(const struct ss_crypto *found)
+{
+    if (!atomic_exchange(&storing, true)) {
+        loaded = *found;
+        atomic_store_explicit(&complete, true, memory_order_release);
+    }
+    while (!atomic_load_explicit(&complete, memory_order_acquire))
+        pause_a_moment();
 }
 
 const struct ss_crypto *ss_crypto(void)
@@ -76,9 +88,10 @@ const struct ss_crypto *ss_crypto(void)
     if (atomic_load(&spoilt))
         return NULL;
     begin_loading();
-    bool found = look_up();
+    struct ss_crypto here;
+    bool found = look_up(&here);
     if (found)
-        atomic_store_explicit(&complete, true, memory_order_release);
+        store(&here);
     atomic_fetch_sub(&loading, 1);
     return found ? &loaded : NULL;
 }
