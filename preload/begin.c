@@ -14,6 +14,7 @@
 #include "ending.h"
 #include "inside.h"
 #include "judge.h"
+#include "readable.h"
 #include "real.h"
 #include "roots.h"
 #include "self.h"
@@ -36,8 +37,10 @@ static bool writes(int flags)
 
 bool ss_begin_is_plain(const char *path, int flags)
 {
-    if (!ss_active || ss_inside() || !path || (flags & O_PATH) == O_PATH || (flags & O_TMPFILE) == O_TMPFILE)
+    if (!ss_active || ss_inside() || (flags & O_PATH) == O_PATH || (flags & O_TMPFILE) == O_TMPFILE)
         return true;
+    if (!ss_readable_path(path) || !path[0])
+        return true; /* the kernel says what is wrong with it */
     return !writes(flags) && !ss_drafts_any() && !strstr(path, SS_DRAFT_PREFIX);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "inside.h"
+#include "readable.h"
 #include "self.h"
 #include "core/program.h"
 
@@ -15,8 +16,8 @@ static const char *value_of(char *const environment[], const char *name)
 {
     size_t len = strlen(name);
 
-    for (; environment && *environment; environment++)
-        if (strncmp(*environment, name, len) == 0 && (*environment)[len] == '=')
+    for (; ss_readable(environment, sizeof *environment) && *environment; environment++)
+        if (ss_readable(*environment, 1) && strncmp(*environment, name, len) == 0 && (*environment)[len] == '=')
             return *environment + len + 1;
     return "";
 }
@@ -54,11 +55,9 @@ void ss_child_starts(const char *program, bool by_path, char *const environment[
 {
     int saved = errno;
 
-    if (!ss_active || ss_inside() || !program)
+    if (!ss_active || ss_inside() || !ss_self_reports() || !ss_readable_path(program))
         return;
     SS_INSIDE;
-    if (!ss_self_reports())
-        return;
     if (!has_library(environment))
         ss_self_report("%s: started without the library (LD_PRELOAD): what it opens and saves is not protected",
                        program);

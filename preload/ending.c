@@ -33,6 +33,8 @@ static int wait_for_heirs(struct ss_held *held)
 
 int ss_ending_closed(struct ss_held *held, int error)
 {
+    int saved = errno;
+
     if (held->at_exit && held->owner == getpid() && !ending) {
         ss_judge_postpone(held, error);
         return error;
@@ -42,6 +44,7 @@ int ss_ending_closed(struct ss_held *held, int error)
         held->mapped = ss_mappings_any(held);
         judged = wait_for_heirs(held);
     }
+    errno = saved;
     return error < 0 ? error : judged;
 }
 

@@ -8,7 +8,8 @@ int ss_ending_init(void);
 struct ss_held;
 
 /* A descriptor of the draft was closed, by a call that returned error (0 or -errno), and is unbound: judges the draft,
- * or notes that it is to be judged later. Returns what close() has to say: 0 or -errno. */
+ * or notes that it is to be judged later. Returns what close() has to say: 0 or -errno. Keeps
+ * errno. */
 int ss_ending_closed(struct ss_held *held, int error);
 
 /* close() of a descriptor that may be a draft's. As close. */

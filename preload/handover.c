@@ -12,6 +12,7 @@
 #include "ending.h"
 #include "inside.h"
 #include "judge.h"
+#include "readable.h"
 #include "real.h"
 #include "self.h"
 #include "where.h"
@@ -134,7 +135,7 @@ int ss_handover_before(const char *program, bool by_path, char *const environmen
     int saved = errno;
     int file = NOTHING;
 
-    if (!ss_active || ss_inside() || !program || !ss_drafts_any() || !ss_self_may_remember())
+    if (!ss_active || ss_inside() || !ss_drafts_any() || !ss_self_may_remember() || !ss_readable_path(program))
         return file;
     SS_INSIDE;
     if (ss_child_is_protected(program, by_path, environment)) /* to others, these would be descriptors left open */

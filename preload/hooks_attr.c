@@ -9,10 +9,12 @@
 
 #include "begin.h"
 #include "inside.h"
+#include "readable.h"
 #include "real.h"
 #include "self.h"
 #include "view.h"
 #include "where.h"
+#include "core/compat.h"
 #include "core/util.h"
 
 static int mode_at(int dirfd, const char *path, mode_t mode, int flags)
@@ -60,18 +62,26 @@ SS_EXPORT int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int fl
     return owner_at(dirfd, path, uid, gid, flags);
 }
 
-static int times_at(int dirfd, const char *path, const struct timespec *times, int flags)
+typedef int set_times(int dirfd, const char *path, const struct timespec *times, int flags);
+
+/* The C library's utimensat minds a path that is NULL, its older functions do not. */
+static int times_by_number(int dirfd, const char *path, const struct timespec *times, int flags)
+{
+    return (int)ss_real()->syscall(SYS_utimensat, dirfd, path, times, flags);
+}
+
+static int times_at(int dirfd, const char *path, const struct timespec *times, int flags, set_times *real)
 {
     SS_AUTO_VIEW_FD int fd = ss_view_open(dirfd, path, O_PATH);
 
     if (fd == SS_VIEW_PLAIN)
-        return ss_real()->utimensat(dirfd, path, times, flags);
+        return real(dirfd, path, times, flags);
     return fd == SS_VIEW_FAILED ? -1 : ss_real()->utimensat(fd, "", times, AT_EMPTY_PATH);
 }
 
 SS_EXPORT int utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
 {
-    return times_at(dirfd, path, times, flags);
+    return times_at(dirfd, path, times, flags, ss_real()->utimensat);
 }
 
 static int times_in_us(int dirfd, const char *path, const struct timeval *times, int flags)
@@ -85,7 +95,7 @@ static int times_in_us(int dirfd, const char *path, const struct timeval *times,
         }
         in_ns[i] = (struct timespec){.tv_sec = times[i].tv_sec, .tv_nsec = times[i].tv_usec * 1000};
     }
-    return times_at(dirfd, path, times ? in_ns : NULL, flags);
+    return times_at(dirfd, path, times ? in_ns : NULL, flags, times_by_number);
 }
 
 SS_EXPORT int utimes(const char *path, const struct timeval times[2])
@@ -111,7 +121,7 @@ SS_EXPORT int utime(const char *path, const struct utimbuf *times)
         in_ns[0] = (struct timespec){.tv_sec = times->actime};
         in_ns[1] = (struct timespec){.tv_sec = times->modtime};
     }
-    return times_at(AT_FDCWD, path, times ? in_ns : NULL, 0);
+    return times_at(AT_FDCWD, path, times ? in_ns : NULL, 0, times_by_number);
 }
 
 /* As the program sees it: of its draft, if it has one. */
@@ -129,8 +139,8 @@ static int cut(const char *path, off_t length)
 {
     struct stat st;
 
-    if (!ss_active || ss_inside() || !path || length < 0 || !ss_begin_concerns(path) || status_of(path, &st) < 0 ||
-        !S_ISREG(st.st_mode))
+    if (!ss_active || ss_inside() || length < 0 || !ss_readable_path(path) || !ss_begin_concerns(path) ||
+        status_of(path, &st) < 0 || !S_ISREG(st.st_mode))
         return ss_real()->truncate(path, length);
     int fd = ss_begin_open(AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);
     if (fd < 0)

@@ -10,6 +10,7 @@
 #include "drafts.h"
 #include "ending.h"
 #include "inside.h"
+#include "readable.h"
 #include "real.h"
 #include "self.h"
 #include "core/compat.h"
@@ -97,6 +98,7 @@ SS_EXPORT int munmap(void *address, size_t len)
 {
     int r = ss_real_or_early()->munmap(address, len);
 
+    ss_readable_forget();
     if (r == 0 && ss_drafts_any() && !ss_inside()) {
         SS_INSIDE;
         if (ss_self_may_remember())

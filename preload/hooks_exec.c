@@ -10,6 +10,7 @@
 #include "child.h"
 #include "handover.h"
 #include "inside.h"
+#include "readable.h"
 #include "real.h"
 #include "core/compat.h"
 
@@ -62,7 +63,7 @@ SS_EXPORT int execveat(int dirfd, const char *path, char *const arguments[], cha
     char by_fd[32 + PATH_MAX];
     const char *program = path;
 
-    if (path[0] != '/' && dirfd != AT_FDCWD) {
+    if (dirfd != AT_FDCWD && ss_readable_path(path) && path[0] != '/') {
         snprintf(by_fd, sizeof by_fd, path[0] ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d%s", dirfd, path);
         program = by_fd;
     }

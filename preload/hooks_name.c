@@ -9,6 +9,7 @@
 
 #include "inside.h"
 #include "judge.h"
+#include "readable.h"
 #include "real.h"
 #include "self.h"
 #include "view.h"
@@ -52,7 +53,13 @@ SS_EXPORT int remove(const char *path)
     return r < 0 && errno == EISDIR ? ss_real()->unlinkat(AT_FDCWD, path, AT_REMOVEDIR) : r;
 }
 
-/* --- rename --- */
+/* --- two names --- */
+
+/* One that can not be read is for the kernel to find. */
+static bool are_plain(const char *from, const char *to)
+{
+    return (ss_view_is_plain(from) && ss_view_is_plain(to)) || !ss_readable_path(from) || !ss_readable_path(to);
+}
 
 /* Does the new name lie in the same directory as the draft's old one? */
 static bool is_beside(const char *old, const char *new)
@@ -86,7 +93,7 @@ static int rename_draft(struct ss_held *held, int dirfd, const char *path, unsig
 
 static int rename_at(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
 {
-    if (!from || !to || (ss_view_is_plain(from) && ss_view_is_plain(to)))
+    if (are_plain(from, to))
         return ss_real()->renameat2(from_dir, from, to_dir, to, flags);
     SS_INSIDE;
     SS_AUTO_VIEW struct ss_view source;
@@ -124,7 +131,7 @@ SS_EXPORT int renameat2(int from_dir, const char *from, int to_dir, const char *
 /* A draft gets no second name. */
 static int link_at(int from_dir, const char *from, int to_dir, const char *to, int flags)
 {
-    if (!from || !to || (ss_view_is_plain(from) && ss_view_is_plain(to)))
+    if (are_plain(from, to))
         return ss_real()->linkat(from_dir, from, to_dir, to, flags);
     SS_INSIDE;
     SS_AUTO_VIEW struct ss_view source;

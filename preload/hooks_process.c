@@ -73,25 +73,23 @@ static void note(int status)
 
 SS_EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage)
 {
-    int here = 0;
+    int own = 0;
+    int *at = status ? status : &own; /* a bad pointer is for the kernel to find */
 
-    pid_t r = ss_real()->wait4(pid, &here, options, usage);
+    pid_t r = ss_real()->wait4(pid, at, options, usage);
     if (r > 0)
-        note(here);
-    if (r > 0 && status)
-        *status = here;
+        note(*at);
     return r;
 }
 
 SS_EXPORT pid_t waitpid(pid_t pid, int *status, int options)
 {
-    int here = 0;
+    int own = 0;
+    int *at = status ? status : &own; /* a bad pointer is for the kernel to find */
 
-    pid_t r = ss_real()->waitpid(pid, &here, options);
+    pid_t r = ss_real()->waitpid(pid, at, options);
     if (r > 0)
-        note(here);
-    if (r > 0 && status)
-        *status = here;
+        note(*at);
     return r;
 }
 

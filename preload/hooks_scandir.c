@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "inside.h"
+#include "readable.h"
 #include "real.h"
 #include "self.h"
 #include "where.h"
@@ -92,7 +93,7 @@ static bool is_protected(int dirfd, const char *path)
 {
     char canonical[PATH_MAX], name[PATH_MAX];
 
-    if (!ss_active || ss_inside() || !path)
+    if (!ss_active || ss_inside() || !ss_readable_path(path))
         return false;
     SS_INSIDE;
     size_t len = strlen(path);

@@ -5,6 +5,7 @@
 
 #include "drafts.h"
 #include "inside.h"
+#include "readable.h"
 #include "real.h"
 #include "self.h"
 
@@ -57,7 +58,8 @@ SS_EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int fla
 /* Whoever gets it may write; see judge.h. */
 static void note_sent(const struct msghdr *message)
 {
-    if (!message || message->msg_controllen == 0 || !ss_drafts_any() || !may_look())
+    if (!ss_drafts_any() || !may_look() || !ss_readable(message, sizeof *message) || message->msg_controllen == 0 ||
+        !ss_readable(message->msg_control, message->msg_controllen))
         return;
     SS_INSIDE;
     struct msghdr copy = *message;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "inside.h"
+#include "readable.h"
 #include "real.h"
 #include "self.h"
 #include "core/compat.h"
@@ -21,7 +22,7 @@ typedef long (*real_syscall)(long number, long a, long b, long c, long d, long e
 static long open_how(int dirfd, const char *path, const struct open_how *how, size_t size, real_syscall real)
 {
     /* What asks for more than open does is not for us; a save that asks for it is not protected (docs/preload.md). */
-    if (!how || size != sizeof *how || how->resolve != 0 || (how->flags & ~(uint64_t)PLAIN_FLAGS) ||
+    if (size != sizeof *how || !ss_readable(how, size) || how->resolve != 0 || (how->flags & ~(uint64_t)PLAIN_FLAGS) ||
         (how->mode != 0 && !(how->flags & O_CREAT)) || !(how->flags & (O_ACCMODE | O_CREAT | O_TRUNC)))
         return real(SYS_openat2, dirfd, (long)path, (long)how, (long)size, 0, 0);
     return SS_HOOK(openat(dirfd, path, (int)how->flags, (mode_t)how->mode));

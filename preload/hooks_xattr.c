@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 
 #include "inside.h"
+#include "readable.h"
 #include "real.h"
 #include "roots.h"
 #include "self.h"
@@ -37,7 +38,7 @@ static int check_path(const char *path, const char *name)
 {
     char canonical[PATH_MAX];
 
-    if (!ss_active || ss_inside() || !path || !name || !is_ours(name))
+    if (!ss_active || ss_inside() || !ss_readable_path(path) || !ss_readable_path(name) || !is_ours(name))
         return GO_ON;
     return ss_where_by_text(AT_FDCWD, path, canonical) ? refuse(name) : GO_ON;
 }
@@ -46,7 +47,7 @@ static int check_fd(int fd, const char *name)
 {
     char path[PATH_MAX], canonical[PATH_MAX];
 
-    if (!ss_active || ss_inside() || !name || !is_ours(name))
+    if (!ss_active || ss_inside() || !ss_readable_path(name) || !is_ours(name))
         return GO_ON;
     return ss_where_of_fd(fd, path) && ss_roots_cover(path, canonical) ? refuse(name) : GO_ON;
 }

@@ -5,13 +5,16 @@
 #include <string.h>
 
 #include "inside.h"
+#include "readable.h"
 #include "real.h"
 #include "self.h"
 #include "where.h"
 
 bool ss_view_is_plain(const char *path)
 {
-    return !ss_active || ss_inside() || !path || !path[0] || (!ss_drafts_any() && !strstr(path, SS_DRAFT_PREFIX));
+    if (!ss_active || ss_inside() || !ss_readable_path(path) || !path[0])
+        return true;
+    return !ss_drafts_any() && !strstr(path, SS_DRAFT_PREFIX);
 }
 
 int ss_view_begin(int dirfd, const char *path, struct ss_view *view)

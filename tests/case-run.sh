@@ -297,6 +297,17 @@ for entry in json.loads(sys.stdin.readline())["entries"]:
     if entry["kind"] == "draft" and entry["name"] == sys.argv[1]:
         print(entry["path"])' "$1"; }
 
+# Bad pointers, edges, and errno: what each call gives is what it gives without the library.
+bad_arguments() {
+    mkdir "$work/args" "$mnt/args"
+    "$TEST_BIN_DIR/badargs" "$work/args" >"$work/without"
+    check "calls with bad arguments: the program ends well" under "$TEST_BIN_DIR/badargs" "$mnt/args" >"$work/with"
+    check "and each gives what it gives without the library" diff "$work/without" <(grep -v '^ok - ' "$work/with")
+    check "and so they do when what is started is told" diff "$work/without" \
+        <("$tool" run --dir "$mnt" --report -- "$TEST_BIN_DIR/badargs" "$mnt/args" 2>/dev/null)
+    rm -r "$mnt/args"
+}
+
 hard_programs() {
     local what looker
     for what in forks locks handler underscore; do
@@ -442,7 +453,7 @@ redis_daemon() {
     redis_log
 }
 
-for part in newer_names never_cut hard_programs refused refused_go started versions kills together commit_at_exit links without_size only_libvirt reported unnoticed redis_daemon; do
+for part in newer_names never_cut bad_arguments hard_programs refused refused_go started versions kills together commit_at_exit links without_size only_libvirt reported unnoticed redis_daemon; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done
