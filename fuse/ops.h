@@ -62,6 +62,10 @@ bool ss_may_be_replaced(int dir, int fd);
 
 bool ss_exists(int dir, const char *name);
 
+/* Before a request makes name in dir: did a worker that died make it already? Else notes that it is about to be made.
+ */
+bool ss_made_before(int dir, const char *name, mode_t type);
+
 /* Is the kernel to remember no name just now? */
 bool ss_names_held(struct ss_fs *fs);
 

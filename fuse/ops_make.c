@@ -29,9 +29,8 @@ static int place(struct ss_fs *fs, fuse_ino_t parent, const char *name)
     return ss_draft_reserved(name) ? -EPERM : ss_dir_fd(fs, parent);
 }
 
-/* Did a worker that died make it already? Nobody else can have come in between: the kernel makes names in a directory
- * one after the other. */
-static bool made_before(int dir, const char *name, mode_t type)
+/* Nobody else can have come in between: the kernel makes names in a directory one after the other. */
+bool ss_made_before(int dir, const char *name, mode_t type)
 {
     struct stat st;
     int none;
@@ -50,7 +49,7 @@ void ss_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 
     if (dir >= 0) {
         ss_cred_assume(fs, fuse_req_ctx(req));
-        r = !made_before(dir, name, mode) && mknodat(dir, name, mode, rdev) < 0 ? -errno : 0;
+        r = !ss_made_before(dir, name, mode) && mknodat(dir, name, mode, rdev) < 0 ? -errno : 0;
         ss_cred_restore(fs);
     }
     reply_made(req, r, parent, name);
@@ -63,7 +62,7 @@ void ss_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 
     if (dir >= 0) {
         ss_cred_assume(fs, fuse_req_ctx(req));
-        r = !made_before(dir, name, S_IFDIR) && mkdirat(dir, name, mode) < 0 ? -errno : 0;
+        r = !ss_made_before(dir, name, S_IFDIR) && mkdirat(dir, name, mode) < 0 ? -errno : 0;
         ss_cred_restore(fs);
     }
     reply_made(req, r, parent, name);
@@ -76,7 +75,7 @@ void ss_op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const ch
 
     if (dir >= 0) {
         ss_cred_assume(fs, fuse_req_ctx(req));
-        r = !made_before(dir, name, S_IFLNK) && symlinkat(link, dir, name) < 0 ? -errno : 0;
+        r = !ss_made_before(dir, name, S_IFLNK) && symlinkat(link, dir, name) < 0 ? -errno : 0;
         ss_cred_restore(fs);
     }
     reply_made(req, r, parent, name);
@@ -115,7 +114,7 @@ static int do_link(struct ss_fs *fs, fuse_ino_t ino, fuse_ino_t newparent, const
         return -EPERM; /* a second name would show what is not whole */
     int fd = node->kind == SS_NODE_SAVE ? ss_save_data(ss_save_at(fs, node->save)) : node->fd;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (made_before(dir, newname, node->type) && ss_draft_still_named(dir, newname, fd))
+    if (ss_made_before(dir, newname, node->type) && ss_draft_still_named(dir, newname, fd))
         return 0;
     return linkat(AT_FDCWD, path, dir, newname, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }

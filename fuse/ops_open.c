@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include "content.h"
+#include "cred.h"
 #include "image.h"
 #include "judge.h"
 #include "ops.h"
 #include "passthrough.h"
 #include "settle.h"
+#include "core/util.h"
 
 /* O_TRUNC changes the file even when it is opened for reading. */
 static bool opens_to_change(int flags)
@@ -69,14 +71,83 @@ static int create_new(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const
     return r;
 }
 
-/* For tid, is there anything of that name? */
-static bool is_taken(struct ss_fs *fs, int dir, fuse_ino_t parent, const char *name, pid_t tid)
+/* fd is its file, open for reading; taken over also on error. */
+static int open_image(struct ss_fs *fs, struct ss_node *node, uint32_t index, int fd, struct fuse_file_info *fi)
+{
+    struct stat st;
+
+    int r = ss_image_check(fs, node, fd, NULL);
+    if (r == 0)
+        r = fstat(fd, &st) < 0 ? -errno : 0;
+    uint32_t handle = r == 0 ? ss_handle_take(fs, SS_HANDLE_IMAGE, fd, index, SS_NONE, false) : SS_NONE;
+    if (handle == SS_NONE) {
+        close(fd);
+        return r < 0 ? r : -ENFILE;
+    }
+    struct ss_stamp now = ss_stamp_of(&st);
+    fi->fh = ss_handle_fh(fs, handle);
+    fi->noflush = 1; /* how an image is closed is no matter */
+    if (ss_passthrough_open_image(fs, node, ss_handle_at(fs, fi->fh), fi))
+        return 0;
+    pthread_mutex_lock(&fs->tables);
+    fi->keep_cache = ss_stamp_equal(&node->cached, &now);
+    node->cached = now;
+    pthread_mutex_unlock(&fs->tables);
+    return 0;
+}
+
+/* Makes the file, or finds the one that a worker that died has made for this request. Returns its descriptor. */
+static int make_empty(struct ss_fs *fs, const struct fuse_ctx *caller, int dir, const char *name, mode_t mode)
+{
+    int make = ss_made_before(dir, name, S_IFREG) ? 0 : O_CREAT | O_EXCL;
+
+    if (make)
+        ss_cred_assume(fs, caller);
+    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | make, mode & 07777);
+    int r = fd < 0 ? -errno : fd;
+    if (make)
+        ss_cred_restore(fs);
+    return r;
+}
+
+/* A creation that can not write: nothing is to come that somebody would have to wait for, so the empty image gets its
+ * name at once. Programs take locks on files that they make so (flock(1)): it must be the same file for everybody. */
+static int create_empty(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, int dir, const char *name, mode_t mode,
+                        struct fuse_entry_param *entry, struct fuse_file_info *fi)
+{
+    const struct fuse_ctx *caller = fuse_req_ctx(req);
+
+    SS_AUTO_CLOSE int fd = make_empty(fs, caller, dir, name, mode);
+    if (fd == -EEXIST && !(fi->flags & O_EXCL))
+        return -ESTALE; /* others were first: on a second walk the kernel asks whether the caller may open theirs */
+    if (fd < 0)
+        return fd;
+    int r = ss_lookup(fs, parent, name, caller->pid, entry);
+    if (r < 0)
+        return r == -ENOENT ? -ESTALE : r; /* taken away again, or replaced */
+    struct ss_node *node = ss_node_at(fs, entry->ino);
+    r = -ESTALE;
+    if (node->kind == SS_NODE_IMAGE && ss_draft_still_named(dir, name, fd))
+        r = open_image(fs, node, ss_node_index(entry->ino), ss_steal_fd(&fd), fi);
+    if (r < 0)
+        ss_node_forget(fs, entry->ino, 1);
+    return r;
+}
+
+/* Has the family of tid a save of that name? */
+static bool is_familys(struct ss_fs *fs, fuse_ino_t parent, const char *name, pid_t tid)
 {
     uint32_t index = ss_save_find(fs, ss_node_index(parent), name, tid);
 
     if (index != SS_NONE)
         ss_save_release(fs, index);
-    return index != SS_NONE || faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return index != SS_NONE;
+}
+
+/* For tid, is there anything of that name? */
+static bool is_taken(struct ss_fs *fs, int dir, fuse_ino_t parent, const char *name, pid_t tid)
+{
+    return is_familys(fs, parent, name, tid) || ss_exists(dir, name);
 }
 
 static int do_create(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -94,8 +165,13 @@ static int do_create(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const 
      * ss_redirect_image).
      */
     pid_t tid = fuse_req_ctx(req)->pid;
+    bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+    if (!writes && !is_familys(fs, parent, name, tid))
+        return create_empty(fs, req, parent, dir, name, mode, entry, fi);
     if (fi->flags & O_EXCL)
         return is_taken(fs, dir, parent, name, tid) ? -EEXIST : create_new(fs, req, parent, name, mode, entry, fi);
+    if (!writes)
+        return -ESTALE;
     if (ss_join_save(fs, ss_node_index(parent), name, tid, !(fi->flags & O_TRUNC)))
         return -ESTALE;
     return create_new(fs, req, parent, name, mode, entry, fi);
@@ -127,31 +203,10 @@ void ss_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
     }
 }
 
-static int open_image(struct ss_fs *fs, struct ss_node *node, uint32_t index, struct fuse_file_info *fi)
+static int open_own_image(struct ss_fs *fs, struct ss_node *node, uint32_t index, struct fuse_file_info *fi)
 {
-    struct stat st;
-
     int fd = ss_image_open(node);
-    if (fd < 0)
-        return fd;
-    int r = ss_image_check(fs, node, fd, NULL);
-    if (r == 0)
-        r = fstat(fd, &st) < 0 ? -errno : 0;
-    uint32_t handle = r == 0 ? ss_handle_take(fs, SS_HANDLE_IMAGE, fd, index, SS_NONE, false) : SS_NONE;
-    if (handle == SS_NONE) {
-        close(fd);
-        return r < 0 ? r : -ENFILE;
-    }
-    struct ss_stamp now = ss_stamp_of(&st);
-    fi->fh = ss_handle_fh(fs, handle);
-    fi->noflush = 1; /* how an image is closed is no matter */
-    if (ss_passthrough_open_image(fs, node, ss_handle_at(fs, fi->fh), fi))
-        return 0;
-    pthread_mutex_lock(&fs->tables);
-    fi->keep_cache = ss_stamp_equal(&node->cached, &now);
-    node->cached = now;
-    pthread_mutex_unlock(&fs->tables);
-    return 0;
+    return fd < 0 ? fd : open_image(fs, node, index, fd, fi);
 }
 
 static int do_open(struct ss_fs *fs, fuse_ino_t ino, struct fuse_file_info *fi, const struct fuse_ctx *caller)
@@ -166,7 +221,7 @@ static int do_open(struct ss_fs *fs, fuse_ino_t ino, struct fuse_file_info *fi, 
     if (node->kind == SS_NODE_IMAGE && opens_to_change(fi->flags))
         return ss_redirect_image(fs, node, !(fi->flags & O_TRUNC), tid);
     if (node->kind == SS_NODE_IMAGE)
-        return open_image(fs, node, ss_node_index(ino), fi);
+        return open_own_image(fs, node, ss_node_index(ino), fi);
 
     int r = open_save(fs, node->save, fi->flags, fi, tid, caller->uid);
     if (r != -ESTALE)

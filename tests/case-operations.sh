@@ -130,6 +130,12 @@ b"; echo c >"$(printf "\377\\ ")"; echo d >-; echo e >.f; echo g >.saveseal; ech
         for flags in "RDONLY|DIRECTORY" "RDWR|NOFOLLOW" "RDONLY|NOFOLLOW" "WRONLY|CREAT|EXCL" RDWR "RDONLY|TRUNC" \
             "WRONLY|CREAT" "WRONLY|SYNC" "WRONLY|APPEND|DSYNC" "RDONLY|NOATIME" PATH; do
             echo "$name $flags $(calls attempt $name "$flags")"; done; done'
+    same "made by an open that only reads" 'for flags in "RDONLY|CREAT" "RDONLY|CREAT|EXCL" "RDONLY|CREAT|TRUNC"; do
+        calls attempt "$flags" "$flags" 400; ls; calls attempt "$flags" "$flags"; done; as_nobody calls attempt none "RDONLY|CREAT"
+        umask 777; calls attempt h "RDONLY|CREAT" 666; umask 022; chmod 777 .; as_nobody calls attempt h "RDONLY|CREAT"
+        as_nobody calls attempt theirs "RDONLY|CREAT" 4751; stat -c "%n %u %a %s" *; echo a >h; cat h'
+    same "a lock on a file that is made for it" 'mkfifo p; flock l bash -c "echo >p; read <p" & read <p
+        try flock -n l true; echo >p; wait; try flock -n l true'
     same "numbers and types in listings" 'mkdir d; echo a >f; ln -s f l; mkfifo p; calls inodes; echo b >f; calls inodes'
 }
 

@@ -233,6 +233,8 @@ OPERATIONS = {
     "CREATE excl": opens("a", excl),
     "CREATE excl, taken": opens("a", excl, image),
     "CREATE trunc": opens("a", NEW | TRUNC),
+    "CREATE to read": opens("a", os.O_RDONLY | os.O_CREAT),
+    "CREATE to read, excl": opens("a", os.O_RDONLY | os.O_CREAT | os.O_EXCL),
     "OPEN": opens("a", os.O_RDONLY, image),
     "OPEN damaged": opens("a", os.O_RDONLY, damaged),
     "OPEN edit": opens("a", RW, image),
