@@ -20,7 +20,7 @@ static const struct ss_finding_text findings[SS_FINDING_COUNT] = {
                         "look for disk errors in the kernel log, save again, then discard this draft", "0.1"},
     [SS_FORMAT_INCOMPLETE] = {"format-incomplete", SS_CLASS_DAMAGED,
                               "the image's own header says that it is not complete",
-                              "save again, then discard this draft", "0.1"},
+                              "save again; if nothing but its mark is missing, saveseal finish completes it", "0.1"},
     [SS_NAME_TAKEN] = {"name-taken", SS_CLASS_DAMAGED, "another file got the name while this one was being saved",
                        "salvage the draft under another name, or discard it", "0.1"},
     [SS_PUBLISH_FAILED] = {"publish-failed", SS_CLASS_DAMAGED, "the image is complete but could not be given its name",

@@ -1,39 +1,24 @@
 #!/bin/bash
-# saveseal seal, quarantine, expire, finish, and what salvage and show tell: on a plain directory, on a live mount, on a
+# saveseal seal, quarantine, finish, and what salvage and show tell: on a plain directory, on a live mount, on a
 # terminal, and killed at each of their system calls.
 #
 # SAVESEAL      path of the tool
 # TEST_BIN_DIR  directory of mkseal and lockdraft
 # SAVESEALFS    path of the daemon
 set -u
+: "${SAVESEALFS:?path of the daemon}"
 
-: "${SAVESEAL:?path of the tool}" "${TEST_BIN_DIR:?directory of the test helpers}" "${SAVESEALFS:?path of the daemon}"
-MKSEAL=$TEST_BIN_DIR/mkseal
-LOCKDRAFT=$TEST_BIN_DIR/lockdraft
-export SAVESEAL
-
-WORK=$(mktemp -d "${TMPDIR:-/tmp}/saveseal-repair.XXXXXX") || exit 1
-chmod 755 "$WORK"
-OUT=$WORK/out ERR=$WORK/err DIR=$WORK/dir
-mkdir "$DIR"
-FAILED=0
-RC=0
-LOCK_PID='' LOCK_FIFO=$WORK/lock.fifo
 DAEMON='' WRITER='' TRACER='' TOOL=''
-
-# shellcheck disable=SC2317 # called by the trap
-cleanup() {
-    exec 8>&- 9>&-
+# shellcheck disable=SC2317 # called at the end
+case_cleanup() {
+    exec 8>&-
     [ -z "$TRACER" ] || kill -KILL "$TOOL" 2>/dev/null
     [ -z "$WRITER" ] || kill "$WRITER" 2>/dev/null
     if mountpoint -q "$WORK/mnt" 2>/dev/null; then umount -l "$WORK/mnt"; fi
     if mountpoint -q "$WORK/bare" 2>/dev/null; then umount "$WORK/bare"; fi
     [ -z "$DAEMON" ] || wait "$DAEMON"
     [ ! -e "$DIR/fixed" ] || chattr -i "$DIR/fixed"
-    chmod -R u+rwx "$WORK" 2>/dev/null
-    rm -rf "$WORK"
 }
-trap cleanup EXIT
 
 # shellcheck source=tests/lib/tools.sh
 . "$(dirname "$0")/lib/tools.sh"
@@ -41,18 +26,6 @@ trap cleanup EXIT
 . "$(dirname "$0")/lib/images.sh"
 # shellcheck source=tests/lib/killed.sh
 . "$(dirname "$0")/lib/killed.sh"
-
-cannot() { # WHY: a part that can not run
-    if [ "${SAVESEAL_MUST_RUN:-0}" = 1 ]; then not_ok "$1"; else skip "$1" 'can not run here'; fi
-}
-
-wait_for() { # COMMAND...
-    local end=$((SECONDS + 20))
-    until "$@"; do
-        [ "$SECONDS" -lt "$end" ] || return 1
-        sleep 0.02
-    done
-}
 
 # ---- seal ----
 
@@ -144,7 +117,7 @@ test_seal_requests() {
     expect 'seal: a symbolic link leads to it' 0 out 'link: sealed' seal "$DIR/link"
     expect 'seal: a hard link has it, too' 0 out 'other-name: whole' verify "$DIR/other-name"
     if [ "$(id -u)" -ne 0 ]; then
-        cannot 'seal: files of others'
+        cannot 'seal: files of others' 'not root'
         return
     fi
     image "$DIR/read-only"
@@ -297,121 +270,6 @@ test_quarantine_race() {
     check 'quarantine: and is listed' grep -q 'target=vm state=interrupted reason=name-taken' <<<"$(record_of "$draft")"
 }
 
-# ---- expire ----
-
-old_draft() { # ID [DATE]: what draft or libvirt_draft made
-    touch -d "${2:-2023-11-20}" "$DIR/.saveseal.$1"
-}
-
-test_expire() {
-    local path=$DIR/.saveseal.00000000000000
-    fresh
-    sealed "$DIR/image"
-    touch -d 2020-01-01 "$DIR/image"
-    draft 00000000000000a1 vm interrupted writer-killed
-    draft 00000000000000a2 vm interrupted write-failed
-    draft 00000000000000b1 young interrupted writer-killed
-    draft 00000000000000b2 future interrupted writer-killed
-    draft 00000000000000b3 live writing
-    draft 00000000000000b4 closed interrupted closed-unpublished
-    draft 00000000000000b5 taken interrupted name-taken
-    libvirt_draft 00000000000000b6 interrupted writer-killed
-    image "${path}b7"
-    libvirt_draft 00000000000000a3 interrupted writer-killed 5
-    draft 00000000000000b8 recent interrupted writer-killed
-    setfattr -n user.saveseal.draft "${path}b8" -v "saveseal/1 target=recent state=interrupted reason=writer-killed \
-pid=0 start=0 opened=$(date -u -d '2 days ago' +%Y-%m-%dT%H:%M:%SZ)"
-    for id in a1 a2 a3 b3 b4 b5 b6 b7 b8; do old_draft "00000000000000$id"; done
-    old_draft 00000000000000b2 2099-01-01
-    lock "${path}b3"
-    expect 'expire: without a terminal' 2 err '--force or --dry-run is needed' expire --older-than 7d "$DIR"
-    expect 'expire: --json does not ask' 2 err '--force or --dry-run is needed' expire --json --older-than 7d "$DIR"
-    expect 'expire: --dry-run' 0 out '3 drafts would be deleted' expire --older-than 7d --dry-run "$DIR"
-    check 'expire: --dry-run names them' grep -q "^${path}a1: would be deleted (draft of vm, 64.0 KiB, .*, writer-killed)" "$OUT"
-    check 'expire: names what may be whole' test "$(grep -c 'kept, it may be whole' "$OUT")" -eq 3
-    expect 'expire: --dry-run, JSON' 0 none '' expire --older-than 7d --dry-run --json "$DIR"
-    json 'expire: JSON' '{o["path"][-2:]: o["action"] for o in d[0]["drafts"]} ==
-        {"a1": "would-delete", "a2": "would-delete", "a3": "would-delete", "b1": "young", "b2": "young",
-         "b4": "may-be-whole", "b5": "may-be-whole", "b6": "may-be-whole", "b8": "young"} and
-        d[0]["summary"]["would_delete"] == 3'
-    run_on_terminal n expire --older-than 7d "$DIR"
-    check 'expire: a no' test "$RC" -eq 2 -a "$(drafts | wc -l)" -eq 11
-    check 'expire: the question' grep -q 'Delete 3 drafts?' "$OUT"
-    run_on_terminal y expire --older-than 7d "$DIR"
-    check 'expire: a yes' test "$RC" -eq 0 -a "$(drafts | sed 's/.*\(..\)$/\1/' | sort | tr '\n' ' ')" = \
-        'b1 b2 b3 b4 b5 b6 b7 b8 '
-    expect 'expire: nothing left to do' 0 out '0 drafts deleted' expire --older-than 7d --force "$DIR"
-    expect 'expire: --also-complete' 0 out '3 drafts deleted' expire --older-than 1w --also-complete --force "$DIR"
-    unlock
-    expect 'expire: interrupted since' 0 out '1 draft deleted' expire --older-than 7d --force "$DIR"
-    expect 'expire: opened two days ago' 0 out '1 draft deleted' expire --older-than 47h --force "$DIR"
-    expect 'expire: all that are not of the future' 0 out '1 draft deleted' expire --older-than 0s --force "$DIR"
-    check 'expire: kept, of the future, and without a record' test "$(drafts | wc -l)" -eq 2 -a -e "${path}b2" -a -e "${path}b7"
-    check 'expire: images stay' test -e "$DIR/image"
-}
-
-# A save that began, and wrote, long ago may have been given up today; and its writer may go on without its daemon.
-test_expire_life() {
-    local path=$DIR/.saveseal.00000000000000
-    fresh
-    draft 00000000000000a1 vm interrupted write-failed "ended=$(date -u -d '2 days ago' +%Y-%m-%dT%H:%M:%SZ)"
-    draft 00000000000000a2 vm writing
-    sealed "$DIR/old"
-    touch -d 2020-01-01 "$DIR/old"
-    for id in a1 a2; do old_draft "00000000000000$id"; done
-    expect 'expire: set aside' 0 none '' quarantine --force "$DIR/old"
-    exec 8>>"${path}a2"
-    expect 'expire: interrupted two days ago, set aside just now, written still' 0 out '0 drafts would be deleted' \
-        expire --older-than 3d --also-complete --dry-run "$DIR"
-    expect 'expire: of two days ago' 0 out '1 draft deleted' expire --older-than 47h --also-complete --force "$DIR"
-    expect 'discard: written still' 3 err 'draft-in-progress' discard --force "${path}a2"
-    expect 'salvage: written still' 3 err 'draft-in-progress' salvage "${path}a2" "$DIR/new"
-    exec 8>&-
-    expect 'expire: written no more' 0 out '1 draft deleted' expire --older-than 3d --also-complete --force "$DIR"
-    check 'expire: what was set aside just now stays' test "$(drafts | wc -l)" -eq 1
-}
-
-# It comes to life between the list and its turn.
-test_expire_race() {
-    local path=$DIR/.saveseal.00000000000000aa
-    fresh
-    draft 00000000000000aa vm interrupted writer-killed
-    old_draft 00000000000000aa
-    python3 - "$path" >"$OUT" 2>"$ERR" <<'PY'
-import os, pty, sys
-pid, fd = pty.fork()
-if pid == 0:
-    os.execv(os.environ["SAVESEAL"], [os.environ["SAVESEAL"], "expire", "--older-than", "7d", os.path.dirname(sys.argv[1])])
-seen = b""
-while b"Delete 1 draft?" not in seen:
-    seen += os.read(fd, 4096)
-writer = open(sys.argv[1], "ab")
-os.write(fd, b"y\n")
-try:
-    while data := os.read(fd, 4096):
-        seen += data
-except OSError:
-    pass
-sys.stdout.buffer.write(seen)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-PY
-    RC=$?
-    check 'expire: written again before it is deleted' test "$RC" -eq 0 -a -e "$path"
-    check 'expire: which is no failure' grep -q ': 0 drafts deleted' "$OUT"
-}
-
-test_expire_requests() {
-    local wrong
-    fresh
-    for wrong in 7 d 7x -1d 1.5d '' '7 d' 7dd 999999999999999999999d 99999999999d; do
-        expect "expire: no duration: '$wrong'" 2 err 'takes a number' expire "--older-than=$wrong" --force "$DIR"
-    done
-    expect 'expire: no duration' 2 err '--older-than is missing' expire --force "$DIR"
-    expect 'expire: not there' 2 err 'not-found' expire --older-than 1d --force "$DIR/none"
-    image "$DIR/vm"
-    expect 'expire: a file' 2 err 'it is not a directory' expire --older-than 1d --force "$DIR/vm"
-}
-
 # ---- finish ----
 
 test_finish() {
@@ -549,7 +407,7 @@ test_mount() {
     done
     libvirt_draft 00000000000000aa interrupted writer-killed
     draft 00000000000000ab gone interrupted writer-killed
-    old_draft 00000000000000ab
+    touch -d 2023-11-20 "$DIR/.saveseal.00000000000000ab"
     mount_it || return
     cat "$mnt/stream" "$mnt/bad" >/dev/null
     expect 'mount: seal' 0 out 'stream: sealed' seal "$mnt/stream"
@@ -624,12 +482,10 @@ test_command_line() {
     check 'no question into a file' test "$RC" -eq 2 -a -e "$DIR/.saveseal.00000000000000aa"
 }
 
-if ! setfattr -n user.saveseal.probe -v 1 "$DIR" 2>/dev/null || ! command -v strace >/dev/null ||
-    ! images_start "$WORK" || [ ! -w /dev/fuse ]; then
-    echo "skip - no user attributes in $WORK, no strace, no QEMU, or no /dev/fuse"
-    [ "${SAVESEAL_MUST_RUN:-0}" = 1 ] && exit 1
-    exit 77
-fi
+tools_start repair
+tools_need 'no strace' command -v strace
+tools_need 'no QEMU' images_start "$WORK"
+tools_need 'no /dev/fuse' test -w /dev/fuse
 test_command_line
 test_seal
 test_seal_changed
@@ -638,10 +494,6 @@ test_seal_race
 test_quarantine
 test_quarantine_requests
 test_quarantine_race
-test_expire
-test_expire_requests
-test_expire_life
-test_expire_race
 test_finish
 test_finish_refusals
 test_tell

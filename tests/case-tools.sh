@@ -6,27 +6,13 @@
 # SAVESEALFS    path of the daemon; when it is set and FUSE works, the tool is tried on a mount too
 set -u
 
-: "${SAVESEAL:?path of the tool}" "${TEST_BIN_DIR:?directory of the test helpers}"
-MKSEAL=$TEST_BIN_DIR/mkseal
-LOCKDRAFT=$TEST_BIN_DIR/lockdraft
-
-WORK=$(mktemp -d "${TMPDIR:-/tmp}/saveseal-tools.XXXXXX") || exit 1
-chmod 755 "$WORK"
-OUT=$WORK/out ERR=$WORK/err DIR=$WORK/dir
-mkdir "$DIR"
-FAILED=0
-RC=0
-OTHER_DIR='' LOCK_PID='' LOCK_FIFO=$WORK/lock.fifo
-
-# shellcheck disable=SC2317 # called by the trap
-cleanup() {
-    exec 9>&-
+OTHER_DIR=''
+# shellcheck disable=SC2317 # called at the end
+case_cleanup() {
     if mountpoint -q "$WORK/mnt" 2>/dev/null; then umount "$WORK/mnt"; fi
     if mountpoint -q "$WORK/small" 2>/dev/null; then umount "$WORK/small"; fi
-    chmod -R u+rwx "$WORK" 2>/dev/null
-    rm -rf "$WORK" "${OTHER_DIR:-$WORK/none}"
+    rm -rf "${OTHER_DIR:-$WORK/none}"
 }
-trap cleanup EXIT
 
 # shellcheck source=tests/lib/tools.sh
 . "$(dirname "$0")/lib/tools.sh"
@@ -36,6 +22,7 @@ trap cleanup EXIT
 test_command_line() {
     local command
     expect 'help' 0 out 'Commands:' --help
+    cp "$OUT" "$OUT.help"
     check 'help is quiet on stderr' test ! -s "$ERR"
     check 'help fits 80 columns' awk 'length > 80 { exit 1 }' "$OUT"
     for command in status verify show discard salvage run errors classify checkpoint-check manifest; do
@@ -503,15 +490,6 @@ test_forged_backing() {
     check 'forged backing: the draft elsewhere stays' test -e "$WORK/victim/.saveseal.00000000000000aa"
 }
 
-wait_for() { # COMMAND...
-    local i
-    for ((i = 0; i < 200; i++)); do
-        if "$@"; then return 0; fi
-        read -r -t 0.05 <><(:) || true
-    done
-    return 1
-}
-
 # shellcheck disable=SC2317 # called by wait_for
 has_draft() { [ -n "$(find "$DIR" -name '.saveseal.*')" ]; }
 
@@ -562,12 +540,7 @@ test_mount() {
     wait "$daemon"
 }
 
-"$SAVESEAL" --help >"$OUT.help"
-if ! setfattr -n user.saveseal.probe -v 1 "$DIR" 2>/dev/null; then
-    skip 'tools' "no user attributes in $WORK"
-    exit 77
-fi
-export SAVESEAL
+tools_start tools
 test_command_line
 test_verify
 test_verify_seals

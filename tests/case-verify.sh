@@ -6,48 +6,21 @@
 # SAVESEALFS    path of the daemon; when it is set and FUSE works, a mount is walked, too
 set -u
 
-: "${SAVESEAL:?path of the tool}" "${TEST_BIN_DIR:?directory of the test helpers}"
-MKSEAL=$TEST_BIN_DIR/mkseal
-LOCKDRAFT=$TEST_BIN_DIR/lockdraft
 HERE=$(cd "$(dirname "$0")" && pwd)
+WRITER='' RUNNER=''
 
-WORK=$(mktemp -d "${TMPDIR:-/tmp}/saveseal-verify.XXXXXX") || exit 1
-chmod 755 "$WORK"
-OUT=$WORK/out ERR=$WORK/err DIR=$WORK/dir STATE=$WORK/state ALL=$WORK/all.json
-mkdir "$DIR"
-FAILED=0
-RC=0
-LOCK_PID='' LOCK_FIFO=$WORK/lock.fifo WRITER='' RUNNER=''
-
-# shellcheck disable=SC2317 # called by the trap
-cleanup() {
-    exec 9>&-
+# shellcheck disable=SC2317 # called at the end
+case_cleanup() {
     [ -z "$WRITER" ] || kill "$WRITER" 2>/dev/null
     [ -z "$RUNNER" ] || kill "$RUNNER" 2>/dev/null
     if mountpoint -q "$DIR/tree/mnt" 2>/dev/null; then umount "$DIR/tree/mnt"; fi
     if mountpoint -q "$DIR/a/b" 2>/dev/null; then umount "$DIR/a/b"; fi
-    chmod -R u+rwx "$WORK" 2>/dev/null
-    rm -rf "$WORK"
 }
-trap cleanup EXIT
 
 # shellcheck source=tests/lib/tools.sh
-. "$(dirname "$0")/lib/tools.sh"
+. "$HERE/lib/tools.sh"
 
 # ---- helpers ----
-
-cannot() { # NAME WHY
-    if [ "${SAVESEAL_MUST_RUN:-0}" = 1 ]; then not_ok "$1: $2"; else skip "$1" "$2"; fi
-}
-
-wait_for() { # COMMAND...
-    local i
-    for ((i = 0; i < 400; i++)); do
-        if "$@"; then return 0; fi
-        read -r -t 0.05 <><(:)
-    done
-    return 1
-}
 
 # expect with --json: the output is kept for the schema.
 expect_json() { # NAME CODE ARGUMENT...
@@ -528,12 +501,8 @@ test_schema() {
     check "schema: all $(wc -l <"$ALL") lines are as docs/verify.schema.json has them" test "$RC" -eq 0
 }
 
-if ! setfattr -n user.saveseal.probe -v 1 "$DIR" 2>/dev/null; then
-    skip 'verify' "no user attributes in $WORK"
-    [ "${SAVESEAL_MUST_RUN:-0}" = 1 ] && exit 1
-    exit 77
-fi
-export SAVESEAL
+tools_start verify
+STATE=$WORK/state ALL=$WORK/all.json
 test_tree
 test_tree_names
 test_tree_drafts

@@ -1,12 +1,60 @@
 # shellcheck shell=bash
-# Checks and fixtures for tests of the tool. The test that sources it sets SAVESEAL, MKSEAL, LOCKDRAFT, DIR (where the
-# fixtures go), OUT and ERR (files for what the tool prints), LOCK_FIFO, and FAILED=0.
+# Checks and fixtures for tests of the tool, on a directory of their own.
+#
+#   SAVESEAL      path of the tool
+#   TEST_BIN_DIR  directory of mkseal and lockdraft
+#
+#   tools_start NAME  begins. What it makes goes when the case ends, after case_cleanup, if there is such a function
+#   tools_need WHAT COMMAND...  ends the case as skipped when the command fails
+# In $WORK, which others may enter: DIR, where the fixtures go; OUT and ERR, what the tool has printed. RC: its status.
+# FAILED: the case's.
+
+tools_start() { # NAME
+    : "${SAVESEAL:?path of the tool}" "${TEST_BIN_DIR:?directory of the test helpers}"
+    export SAVESEAL
+    MKSEAL=$TEST_BIN_DIR/mkseal LOCKDRAFT=$TEST_BIN_DIR/lockdraft
+    WORK=$(mktemp -d "${TMPDIR:-/tmp}/saveseal-$1.XXXXXX") || exit 1
+    chmod 755 "$WORK"
+    OUT=$WORK/out ERR=$WORK/err DIR=$WORK/dir
+    mkdir "$DIR"
+    FAILED=0 RC=0
+    LOCK_PID='' LOCK_FIFO=$WORK/lock.fifo
+    trap tools_end EXIT
+    tools_need "no user attributes in $WORK" setfattr -n user.saveseal.probe -v 1 "$DIR"
+}
+
+# shellcheck disable=SC2317 # called by the trap
+tools_end() {
+    exec 9>&-
+    ! declare -F case_cleanup >/dev/null || case_cleanup
+    chmod -R u+rwx "$WORK" 2>/dev/null
+    rm -rf "$WORK"
+}
+
+tools_need() { # WHAT COMMAND...
+    "${@:2}" >/dev/null 2>&1 && return
+    echo "skip - $1"
+    [ "${SAVESEAL_MUST_RUN:-0}" = 1 ] && exit 1
+    exit 77
+}
+
+wait_for() { # COMMAND...
+    local end=$((SECONDS + 20))
+    until "$@"; do
+        [ "$SECONDS" -lt "$end" ] || return 1
+        sleep 0.02
+    done
+}
 
 # ---- checking ----
 
 ok() { printf 'ok - %s\n' "$1"; }
 
 skip() { printf 'ok - %s # SKIP %s\n' "$1" "$2"; }
+
+cannot() { # NAME WHY: a part that can not run
+    if [ "${SAVESEAL_MUST_RUN:-0}" = 1 ]; then not_ok "$1: $2"; else skip "$1" "$2"; fi
+}
 
 not_ok() {
     printf 'not ok - %s (exit %s)\n' "$1" "$RC"
