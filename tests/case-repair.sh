@@ -340,6 +340,12 @@ test_finish_refusals() {
     expect 'finish: an image' 0 out 'part: finished, sealed' finish --force "$DIR/part"
     expect 'finish: an image, whole' 0 out 'part: whole' verify --deep "$DIR/part"
     expect 'finish: sealed' 2 err 'it has a seal' finish --force "$DIR/part"
+    libvirt_image "$DIR/touched"
+    hold fsync:2 finish --force "$DIR/touched" || { not_ok 'finish: could not be held'; return; }
+    printf x >>"$DIR/touched"
+    release
+    check 'finish: an image, changed behind its mark' test "$RC" -eq 3
+    check 'finish: an image, changed behind its mark: no seal' has_no_seal "$DIR/touched"
     libvirt_image "$DIR/cut" Part 7
     expect 'finish: an image whose end is missing' 1 err 'stream-damaged' finish --force "$DIR/cut"
     check 'finish: an image, as it was' test "$(mark_of "$DIR/cut")" = LibvirtQemudPart

@@ -76,13 +76,24 @@ static enum ss_class tell(const char *path, const char *kind, const char *image,
     return SS_CLASS_INTACT;
 }
 
+/* Nothing but the mark was written since the proof. */
+static bool is_as_marked(const struct watch *marked, int fd, struct ss_judgement *why)
+{
+    bool same = watch_has_same_content(marked, fd);
+
+    if (!same)
+        ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
+    return same;
+}
+
 /* The digests of a seal are made when the magic is written, so the file is watched anew. Returns false with the reason
  * when it could not be sealed. */
-static bool seal(int fd, const char *path, struct ss_judgement *why)
+static bool seal(int fd, const char *path, const struct watch *marked, struct ss_judgement *why)
 {
     WATCH_AUTO_END struct watch watch = WATCH_NONE;
 
-    return watch_begin(&watch, fd, why) && sealing_make(fd, path, "saveseal finish", &watch, why);
+    return watch_begin(&watch, fd, why) && is_as_marked(marked, fd, why) &&
+           sealing_make(fd, path, "saveseal finish", &watch, why);
 }
 
 /* ---- a draft ---- */
@@ -131,7 +142,8 @@ static bool name_is_free(const struct ss_draftfile *draft, struct ss_judgement *
 
 /* A file that is open for writing can not be watched; so it is opened again for that, while the draft's lock keeps it
  * from all who know locks. */
-static bool seal_draft(struct ss_draftfile *draft, const char *path, struct ss_judgement *why)
+static bool seal_draft(struct ss_draftfile *draft, const char *path, const struct watch *marked,
+                       struct ss_judgement *why)
 {
     SS_AUTO_CLOSE int reader = openat(draft->place.dir, draft->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     WATCH_AUTO_END struct watch watch = WATCH_NONE;
@@ -142,11 +154,7 @@ static bool seal_draft(struct ss_draftfile *draft, const char *path, struct ss_j
     }
     if (!watch_begin_unleased(&watch, reader, why))
         return false;
-    if (!ss_draftfile_in_place(draft) || !watch_has_same_content(&watch, draft->fd)) {
-        ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
-        return false;
-    }
-    return sealing_make(reader, path, "saveseal finish", &watch, why);
+    return is_as_marked(marked, reader, why) && sealing_make(reader, path, "saveseal finish", &watch, why);
 }
 
 static bool publish(const struct ss_draftfile *draft, struct ss_judgement *why)
@@ -168,12 +176,12 @@ static bool publish(const struct ss_draftfile *draft, struct ss_judgement *why)
 static bool finish_taken(const char *path, struct ss_draftfile *draft, const struct wishes *wishes,
                          struct finish_proof *proof, struct ss_judgement *why)
 {
-    WATCH_AUTO_END struct watch watch = WATCH_NONE;
+    struct watch watch = WATCH_NONE, marked; /* without leases */
 
     return reason_allows(draft, why) && name_is_free(draft, why) && watch_begin_unleased(&watch, draft->fd, why) &&
            finish_prove(path, draft->fd, proof, why) && is_wanted(path, proof, wishes, why) &&
-           watch_is_quiet(&watch, why) && finish_mark(draft->fd, proof, why) && seal_draft(draft, path, why) &&
-           publish(draft, why);
+           watch_is_quiet(&watch, why) && finish_mark(draft->fd, proof, &marked, why) &&
+           seal_draft(draft, path, &marked, why) && publish(draft, why);
 }
 
 static enum ss_class finish_draft(const char *path, const struct wishes *wishes)
@@ -211,7 +219,7 @@ static bool begin_image(const char *path, struct imagefile *image, struct watch 
 
 /* In place: sixteen bytes within one sector are written whole or not at all, also when the power fails. */
 static bool mark_image(const struct imagefile *image, const struct watch *watch, const struct finish_proof *proof,
-                       struct ss_judgement *why)
+                       struct watch *marked, struct ss_judgement *why)
 {
     SS_AUTO_CLOSE int fd = ss_open_writable(image->place.dir, image->name);
 
@@ -223,7 +231,7 @@ static bool mark_image(const struct imagefile *image, const struct watch *watch,
         ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
         return false;
     }
-    return finish_mark(fd, proof, why);
+    return finish_mark(fd, proof, marked, why);
 }
 
 static enum ss_class finish_image(const char *path, const struct wishes *wishes)
@@ -232,15 +240,16 @@ static enum ss_class finish_image(const char *path, const struct wishes *wishes)
     WATCH_AUTO_END struct watch watch = WATCH_NONE;
     struct finish_proof proof;
     struct ss_judgement why;
+    struct watch marked;
 
     if (!begin_image(path, &image, &watch, &why))
         return outcome_refused(path, "image", &why, wishes->json);
     bool proven = finish_prove(path, image.fd, &proof, &why);
     proven = watch_is_quiet(&watch, &why) && proven; /* a change may be why it failed */
     watch_end(&watch);                               /* nobody is kept waiting for an answer */
-    if (!proven || !is_wanted(path, &proof, wishes, &why) || !mark_image(&image, &watch, &proof, &why))
+    if (!proven || !is_wanted(path, &proof, wishes, &why) || !mark_image(&image, &watch, &proof, &marked, &why))
         return outcome_refused(path, "image", &why, wishes->json);
-    bool sealed = seal(image.fd, path, &why);
+    bool sealed = seal(image.fd, path, &marked, &why);
     if (!imagefile_in_place(&image, &why)) /* what was finished is not what is there */
         return outcome_refused(path, "image", &why, wishes->json);
     enum ss_class class = tell(path, "image", path, sealed, &proof, wishes);

@@ -85,21 +85,32 @@ static int write_mark(int fd)
 {
     size_t done;
 
-    int r = ss_pwrite_full(fd, done_mark, MARK_LEN, 0, &done);
-    if (r == 0)
-        r = sync_file(fd);
-    if (r < 0 && ss_pwrite_full(fd, part_mark, MARK_LEN, 0, &done) == 0)
-        sync_file(fd); /* a disk that fails: nothing more can be done */
-    return r;
+    return ss_pwrite_full(fd, done_mark, MARK_LEN, 0, &done);
 }
 
-bool finish_mark(int fd, const struct finish_proof *proof, struct ss_judgement *why)
+static void take_mark_back(int fd)
+{
+    size_t done;
+
+    if (ss_pwrite_full(fd, part_mark, MARK_LEN, 0, &done) == 0)
+        sync_file(fd); /* a disk that fails: nothing more can be done */
+}
+
+bool finish_mark(int fd, const struct finish_proof *proof, struct watch *marked, struct ss_judgement *why)
 {
     int r = sync_file(fd);
 
     if (r == 0 && !proof->marked)
         r = write_mark(fd);
+    if (r < 0) {
+        ss_judge_errno(why, r);
+        return false;
+    }
+    bool noted = watch_begin_unleased(marked, fd, why); /* before the sync, which may take its time */
+    r = noted && !proof->marked ? sync_file(fd) : 0;
     if (r < 0)
         ss_judge_errno(why, r);
-    return r == 0;
+    if ((r < 0 || !noted) && !proof->marked)
+        take_mark_back(fd);
+    return r == 0 && noted;
 }

@@ -9,6 +9,7 @@
 
 #include "core/inside/inside.h"
 #include "report.h"
+#include "watch.h"
 
 struct finish_proof {
     bool marked; /* its magic says complete already: whoever finished it before did not get to the end */
@@ -20,7 +21,8 @@ struct finish_proof {
  * magic said so, or false with the reason. Ends early when *watch_stop() becomes true. */
 bool finish_prove(const char *path, int fd, struct finish_proof *proof, struct ss_judgement *why);
 
-/* Writes the magic, if it has to be, and syncs the file. fd: open for writing. Returns false with the reason. */
-bool finish_mark(int fd, const struct finish_proof *proof, struct ss_judgement *why);
+/* Writes the magic, if it has to be, and syncs the file. fd: open for writing. *marked: the file as it was right behind
+ * that, for watch_has_same_content; it needs no end. Returns false with the reason. */
+bool finish_mark(int fd, const struct finish_proof *proof, struct watch *marked, struct ss_judgement *why);
 
 #endif
