@@ -3,21 +3,12 @@
 # shellcheck disable=SC2317
 # shellcheck source=tests/lib/mount.sh
 . "$(dirname "$0")/lib/mount.sh"
+# shellcheck source=tests/lib/disk.sh
+. "$(dirname "$0")/lib/disk.sh"
 
-python=$(PATH=/usr/bin:/bin command -v python3 || command -v python3)
-image=$work/disk
 words="checkpoint inconsistent: missing or broken bitmap 'ck1' for disk 'vdb'"
 
-# says STATUS PATTERN [BITMAP[=DISK]]: of the image.
-says() {
-    local status
-    "$SAVESEAL" verify --bitmap "${3-ck1=vdb}" "$image" >"$work/out" 2>&1
-    status=$?
-    # shellcheck disable=SC2053  # a pattern
-    [ "$status" -eq "$1" ] && [[ $(<"$work/out") == $2 ]] && return
-    echo "# status $status: $(<"$work/out")"
-    return 1
-}
+says() { disk_says "$1" "$2" "--bitmap=${3-ck1=vdb}"; } # STATUS PATTERN [BITMAP[=DISK]]
 new() {
     rm -f "$image"
     qemu-img create -q -f qcow2 "$@" && qemu-img bitmap --add "$image" ck1
@@ -142,12 +133,7 @@ done
 
 # A machine that runs, and one that was killed.
 new "$image" 64M
-mkfifo "$work/commands"
-qemu-io -f qcow2 "$image" <"$work/commands" >"$work/said" 2>&1 &
-machine=$!
-exec 9>"$work/commands"
-echo "write 0 1M" >&9
-check "a program writes to the image" wait_until 20 grep -q wrote "$work/said"
+disk_use "a program writes to the image" "write 0 1M" "wrote"
 check "and has it open: try again" says 3 "*busy*has the disk open*"
 kill -KILL $machine
 wait $machine 2>/dev/null

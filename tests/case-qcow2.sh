@@ -3,21 +3,12 @@
 # shellcheck disable=SC2317
 # shellcheck source=tests/lib/mount.sh
 . "$(dirname "$0")/lib/mount.sh"
+# shellcheck source=tests/lib/disk.sh
+. "$(dirname "$0")/lib/disk.sh"
 
-python=$(PATH=/usr/bin:/bin command -v python3 || command -v python3)
 damage=$(dirname "$0")/lib/qcow2_damage.py
-image=$work/disk
 
-# says STATUS PATTERN [OPTION]: of the image.
-says() {
-    local status
-    "$SAVESEAL" verify "${3---deep}" "$image" >"$work/out" 2>&1
-    status=$?
-    # shellcheck disable=SC2053  # a pattern
-    [ "$status" -eq "$1" ] && [[ $(<"$work/out") == $2 ]] && return
-    echo "# status $status: $(<"$work/out")"
-    return 1
-}
+says() { disk_says "$1" "$2" "${3---deep}"; } # STATUS PATTERN [OPTION]
 # facts [deep]: all of them in one line, "key=text key=text"
 facts() { "$TEST_BIN_DIR/facts" "$image" "$@" | tail -n +3 | sed 's/: /=/' | paste -sd ' '; }
 new() { qemu-img create -q -f qcow2 "$@"; }
@@ -72,21 +63,12 @@ check "with lazy reference counts, killed" says 1 "*needs-repair*its reference c
 check "that is seen without --deep" says 1 "*needs-repair*" --json
 check "repaired" qemu-img check -q -r all "$image"
 check "it is complete" says 0 "*complete*"
-mkfifo "$work/commands"
-qemu-io -f qcow2 "$image" <"$work/commands" >"$work/said" 2>&1 &
-machine=$!
-exec 9>"$work/commands"
-echo "write 0 1M" >&9
-check "a program writes to the image" wait_until 20 grep -q wrote "$work/said"
+disk_use "a program writes to the image" "write 0 1M" "wrote"
 check "while it has it open: try again" says 3 "*busy*has the disk open for writing*"
 exec 9>&-
 wait $machine
 check "it has closed it" says 0 "*complete*"
-qemu-io -r -f qcow2 "$image" <"$work/commands" >"$work/said" 2>&1 &
-machine=$!
-exec 9>"$work/commands"
-echo "read 0 1M" >&9
-check "another reads it" wait_until 20 grep -q "read 1048576" "$work/said"
+disk_use "another reads it" "read 0 1M" "read 1048576" -r
 check "that is no matter" says 0 "*complete*"
 exec 9>&-
 wait $machine

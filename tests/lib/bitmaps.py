@@ -15,14 +15,14 @@ FLIPS = (0xFF, 0x01, 0x02, 0x04, 0x10, 0x80) if step == 1 else (0xFF, 0x01, 0x04
 
 
 def ours(path):
-    run = subprocess.run([saveseal, "verify", "--json", "--bitmap", "ck1=vdb", path], capture_output=True, timeout=20)
+    run = subprocess.run([saveseal, "verify", "--json", "--bitmap", "ck1=vdb", path], capture_output=True, timeout=120)
     return run.returncode, run.stdout + run.stderr
 
 
 def theirs(path):
-    run = subprocess.run(["qemu-img", "info", "-f", "qcow2", "--output=json", path], capture_output=True, timeout=20)
+    run = subprocess.run(["qemu-img", "info", "-f", "qcow2", "--output=json", path], capture_output=True, timeout=120)
     if run.returncode != 0 or subprocess.run(["qemu-io", "-r", "-f", "qcow2", "-c", "quit", path], capture_output=True,
-                                             timeout=20).returncode != 0:  # which loads the tables
+                                             timeout=120).returncode != 0:  # which loads the tables
         return False
     bitmaps = json.loads(run.stdout).get("format-specific", {}).get("data", {}).get("bitmaps", [])
     return any(b["name"] == "ck1" and "auto" in b["flags"] and "in-use" not in b["flags"] for b in bitmaps)

@@ -29,13 +29,13 @@ saveseal = None
 
 
 def ours(path):
-    run = subprocess.run([saveseal, "verify", "--deep", "--json", path], capture_output=True, text=True, timeout=20)
+    run = subprocess.run([saveseal, "verify", "--deep", "--json", path], capture_output=True, text=True, timeout=120)
     answer = json.loads(run.stdout.splitlines()[0])
     return run.returncode, answer["finding"], answer.get("detail", "")
 
 
 def qemu(*words):
-    return subprocess.run(words, capture_output=True, text=True, timeout=20)
+    return subprocess.run(words, capture_output=True, text=True, timeout=120)
 
 
 def checked(image, path):
@@ -122,7 +122,7 @@ def check_whole(directory):
     wrong = []
     for image in qcow2_images.whole(directory):
         status, finding, detail = ours(image.path)
-        quick = subprocess.run([saveseal, "verify", image.path], capture_output=True, timeout=20).returncode
+        quick = subprocess.run([saveseal, "verify", image.path], capture_output=True, timeout=120).returncode
         if (status, finding) != (0, "complete") or quick != 4 or checked(image, image.path)[0] != 0:
             wrong.append(f"{image.path}: {status} {finding} {detail}; not deep: {quick}")
     return wrong
