@@ -380,6 +380,16 @@ test_tell() {
     libvirt_draft 00000000000000aa interrupted writer-killed 5
     expect 'salvage: its end is missing' 0 out 'own mark:     not complete: ' salvage "$path" "$DIR/new3"
     check 'salvage: its end is missing, and it does not say otherwise' test "$(grep -c 'but for that' "$OUT")" -eq 0
+    if [ "$(id -u)" -ne 0 ]; then
+        cannot 'salvage: read-only file of its owner' 'not root'
+        return
+    fi
+    libvirt_draft 00000000000000aa interrupted writer-killed
+    chown 65534 "$DIR" "$path"
+    chmod 400 "$path"
+    run_unprivileged salvage "$path" "$DIR/mine"
+    check 'salvage: read-only file of its owner' test "$RC" -eq 0 -a "$(stat -c %a "$DIR/mine")" = 400
+    check 'salvage: read-only file of its owner, without record' test -z "$(record_of "$DIR/mine")" -a ! -s "$ERR"
 }
 
 # ---- on a mount ----
@@ -469,6 +479,30 @@ test_kill() {
     kill_everywhere finishimage 'fsync pwrite64 fsync fsync fsetxattr fsync' finish --force "$DIR/vm"
 }
 
+# A file system that does not know RENAME_NOREPLACE: in two steps, between which it may be killed.
+test_two_steps() {
+    local path=$DIR/.saveseal.00000000000000aa more
+    fresh
+    libvirt_draft 00000000000000aa interrupted writer-killed
+    more='-e inject=unlinkat:signal=KILL:when=1'
+    traced renameat2:error=EINVAL finish --force "$path" 2>/dev/null
+    check 'two steps: killed between them, it has both names' test "$DIR/vm" -ef "$path"
+    more=''
+    traced renameat2:error=EINVAL finish --force "$path"
+    RC=$?
+    check 'two steps: finished' test "$RC" -eq 0 -a ! -e "$path"
+    expect 'two steps: it is whole' 0 out 'vm: whole' verify --deep "$DIR/vm"
+    libvirt_draft 00000000000000aa interrupted writer-killed
+    traced renameat2:error=EINVAL salvage "$path" "$DIR/vm"
+    RC=$?
+    check 'two steps: nothing is replaced' test "$RC" -eq 2 -a -e "$path"
+    more='-e inject=unlinkat:error=EIO:when=1'
+    traced renameat2:error=EINVAL salvage "$path" "$DIR/new"
+    RC=$?
+    check 'two steps: what failed is undone' test "$RC" -eq 3 -a -e "$path" -a ! -e "$DIR/new"
+    check 'two steps: with its record' test -n "$(record_of "$path")"
+}
+
 test_command_line() {
     local command
     run --help
@@ -505,5 +539,6 @@ test_finish_refusals
 test_tell
 test_mount
 test_mount_taken
+test_two_steps
 test_kill
 exit "$FAILED"

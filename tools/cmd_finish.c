@@ -131,7 +131,9 @@ static bool name_is_free(const struct ss_draftfile *draft, struct ss_judgement *
     struct stat st;
 
     int r = fstatat(draft->place.dir, draft->record.target, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
-    if (r == -ENOENT)
+    /* Or it is the draft's own second name: an earlier try was broken off between two steps, see ss_rename_exclusive.
+     */
+    if (r == -ENOENT || (r == 0 && ss_draft_still_named(draft->place.dir, draft->record.target, draft->fd)))
         return true;
     if (r < 0)
         ss_judge_errno(why, r);

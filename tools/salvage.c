@@ -12,6 +12,7 @@
 #include "core/copy.h"
 #include "core/rename.h"
 #include "core/util.h"
+#include "core/xattr.h"
 
 #define TEMP_SUFFIX_LEN 17 /* "-" and 16 hex digits */
 
@@ -34,10 +35,11 @@ static int strip(int fd)
     size = flistxattr(fd, names, (size_t)size);
     if (size < 0)
         return -errno;
-    for (const char *name = names; name < names + size; name += strlen(name) + 1)
-        if (strncmp(name, SS_XATTR_PREFIX, sizeof SS_XATTR_PREFIX - 1) == 0 && fremovexattr(fd, name) < 0 &&
-            errno != ENODATA)
-            r = -errno;
+    for (const char *name = names; name < names + size; name += strlen(name) + 1) {
+        bool ours = strncmp(name, SS_XATTR_PREFIX, sizeof SS_XATTR_PREFIX - 1) == 0;
+        int removed = ours ? ss_xattr_remove(fd, name) : 0;
+        r = removed < 0 ? removed : r;
+    }
     return r;
 }
 
