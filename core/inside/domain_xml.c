@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define TAGS_MAX 65536
+#define ATTRIBUTES_MAX 512 /* of one element */
+
 /* What the reader is told about the first error, which is the one that matters. */
 struct trouble {
     int line;
@@ -138,6 +141,27 @@ static int read_text(const char *text, size_t len, const char *root, struct ss_d
     return r;
 }
 
+/* Why the text would take libxml2 long: it compares each attribute of an element with all others of it, and each name
+ * with those of the same hash; a document type may declare entities. NULL for what a machine may have. */
+static const char *too_much(const char *text, size_t len)
+{
+    static const char declaration[] = "<!DOCTYPE";
+    size_t tags = 0, attributes = 0;
+
+    if (memmem(text, len, declaration, sizeof declaration - 1))
+        return "it declares a document type, which no domain does";
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '<') {
+            tags++;
+            attributes = 0;
+        }
+        attributes += text[i] == '=';
+        if (attributes > ATTRIBUTES_MAX)
+            return "an element has more attributes than are looked at";
+    }
+    return tags > TAGS_MAX ? "it has more elements than are looked at" : NULL;
+}
+
 static int parse(const char *text, size_t len, const char *root, struct ss_domain_xml *domain, char *why,
                  size_t why_size)
 {
@@ -147,8 +171,9 @@ static int parse(const char *text, size_t len, const char *root, struct ss_domai
     /* The first use of libxml2 must not be two threads'. */
     pthread_once(&initialised, xmlInitParser);
     why[0] = '\0';
-    if (len == 0 || len > SS_DOMAIN_XML_MAX) {
-        snprintf(why, why_size, len == 0 ? "it is empty" : "it is too large");
+    const char *wrong = len == 0 ? "it is empty" : len > SS_DOMAIN_XML_MAX ? "it is too large" : too_much(text, len);
+    if (wrong) {
+        snprintf(why, why_size, "%s", wrong);
         return -EBADMSG;
     }
     /* What has no reader at hand when memory runs out goes to the thread's handlers, which are its caller's: by default

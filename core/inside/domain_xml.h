@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-#define SS_DOMAIN_XML_MAX ((size_t)16 << 20) /* bytes; libvirt's own are some KiB */
+#define SS_DOMAIN_XML_MAX ((size_t)4 << 20) /* bytes: what libvirt's protocol lets through; most are some KiB */
+#define SS_DOMAIN_XML_MEMORY 6              /* times its length: what parsing one takes at most */
 
 /* What people want to know of a domain, each "" if it does not say. */
 struct ss_domain_xml {

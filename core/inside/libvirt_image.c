@@ -52,16 +52,26 @@ static void tell_header(const struct ss_job *job, const struct ss_libvirt_header
     ss_job_fact(job, "cookie", "%s", header->cookie_offset ? "yes" : "no");
 }
 
+/* How much of a string of len bytes is read. */
+static size_t most(size_t len)
+{
+    return len < SS_DOMAIN_XML_MAX + 1 ? len : SS_DOMAIN_XML_MAX + 1;
+}
+
 /* Reads a string that lies in len bytes at off, up to its NUL. Returns 0 with *text, -EBADMSG when it has no end that
  * counts, with *text NULL, or another -errno. */
 static int read_string(const struct ss_job *job, uint64_t off, size_t len, char **text, size_t *text_len)
 {
-    size_t size = len < SS_DOMAIN_XML_MAX + 1 ? len : SS_DOMAIN_XML_MAX + 1;
+    size_t size = most(len);
 
+    *text = NULL;
+    int r = ss_job_reserve(job, size * (1 + SS_DOMAIN_XML_MEMORY));
+    if (r < 0)
+        return r;
     *text = malloc(size + 1);
     if (!*text)
         return -ENOMEM;
-    int r = ss_job_read(job, off, *text, size);
+    r = ss_job_read(job, off, *text, size);
     const char *end = r == 0 ? memchr(*text, '\0', size) : NULL;
     if (end) {
         *text_len = (size_t)(end - *text);
@@ -82,7 +92,7 @@ static int check_xml(const struct ss_job *job, uint64_t off, size_t len)
 
     int r = read_string(job, off, len, &text, &text_len);
     if (r == -EBADMSG)
-        return ss_job_say(job, SS_DESCRIPTION_DAMAGED, "the domain XML has no end within its %zu bytes", len);
+        return ss_job_say(job, SS_DESCRIPTION_DAMAGED, "the domain XML has no end within its %zu bytes", most(len));
     if (r == 0)
         r = ss_domain_xml_parse(text, text_len, &domain, why, sizeof why);
     if (r == -EBADMSG)
@@ -108,7 +118,7 @@ static int check_cookie(const struct ss_job *job, uint64_t off, size_t len)
 
     int r = read_string(job, off, len, &text, &text_len);
     if (r == -EBADMSG)
-        return ss_job_say(job, SS_DESCRIPTION_DAMAGED, "the cookie has no end within its %zu bytes", len);
+        return ss_job_say(job, SS_DESCRIPTION_DAMAGED, "the cookie has no end within its %zu bytes", most(len));
     if (r == 0)
         r = ss_domain_xml_parse_cookie(text, text_len, why, sizeof why);
     if (r == -EBADMSG)
