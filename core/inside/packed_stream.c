@@ -74,7 +74,7 @@ static int check_ends(const struct ss_job *job, uint64_t start, const struct pac
 static int check_unpacked(const struct ss_job *job, struct ss_decompress *decompress, struct ss_flow *flow,
                           const char *name)
 {
-    int r = ss_qemu_stream_check_flow(job, flow);
+    int r = ss_qemu_stream_check_flow(job, flow, 0);
 
     if (r == -EBADMSG)
         return ss_job_say(job, SS_STREAM_DAMAGED, "its %s data is damaged: %s", name, ss_decompress_why(decompress));

@@ -13,16 +13,24 @@
 
 #define QEMU_MAGIC 0x5145564dU /* "QEVM" */
 
-/* The description of the devices is some 100 KiB. */
+/* The description of the devices is some 100 KiB, and 8 KiB for each processor more. */
 #define TAIL_SHORT ((size_t)1 << 20)
-#define TAIL_LONG ((size_t)32 << 20)
-#define DEVICES_MAX ((size_t)64 << 20) /* of their states that are looked at */
+#define TAIL_LONG ((size_t)8 << 20)
+#define TAIL_MORE ((size_t)4 << 20)     /* what is kept at most in addition, of a flow */
+#define FLOW_MEMORY ((size_t)512 << 10) /* with that of what it comes from, if that is not told apart */
+#define DEVICES_PIECE ((size_t)256 << 10)
+
+static size_t memory_for(size_t tail)
+{
+    return FLOW_MEMORY + tail / 2 * 5 + SS_VMDESC_MEMORY;
+}
 
 /* Everything that is found out about one stream. */
 struct stream {
     struct ss_stream_walk walk;
     struct ss_vmdesc vmdesc;
-    bool whole_tail; /* no stream has an end that is longer than what was looked at */
+    bool whole_tail; /* no stream has an end that is longer than what was looked at, but: */
+    bool only_text;  /* all of that was text: it may be within a description that is */
 };
 
 static void close_stream(struct stream *stream)
@@ -59,12 +67,18 @@ static int say_end(const struct ss_job *job, const struct stream *stream)
         if (vmdesc->damage[0])
             return ss_job_say(job, SS_STREAM_DAMAGED, "the description of the devices at its end is damaged: %s",
                               vmdesc->damage);
+        if (vmdesc->unread)
+            return ss_job_say(job, SS_END_UNPROVEN,
+                              "the description of the devices at its end is too large to be read");
         return ss_job_say(job, SS_COMPLETE, "%s", "");
     case SS_VMDESC_FOLLOWED:
         return ss_job_say(job, SS_END_UNPROVEN, "%zu bytes follow the end of QEMU's stream", vmdesc->trailing);
     case SS_VMDESC_BARE:
         return ss_job_say(job, SS_END_UNPROVEN, "QEMU's stream has no description of its devices at its end");
     default:
+        if (stream->only_text)
+            return ss_job_say(job, SS_END_UNPROVEN,
+                              "the description of the devices at its end is too large to be read");
         if (stream->walk.configured && stream->whole_tail)
             return ss_job_say(job, SS_STREAM_DAMAGED, "the end of QEMU's stream is missing");
         return ss_job_say(job, SS_END_UNPROVEN, "QEMU's stream has no end that is known");
@@ -77,8 +91,18 @@ static void tell_facts(const struct ss_job *job, const struct stream *stream)
         ss_job_fact(job, "machine", "%s", stream->walk.machine);
     if (stream->vmdesc.page_size)
         ss_job_fact(job, "page-size", "%" PRIu32, stream->vmdesc.page_size);
-    if (stream->vmdesc.devices)
-        ss_job_fact(job, "devices", "%zu", json_array_size(stream->vmdesc.devices));
+    if (stream->vmdesc.has_devices)
+        ss_job_fact(job, "devices", "%zu", stream->vmdesc.devices);
+}
+
+/* Text that ends as a description does: the description may be longer than what was looked at. */
+static bool is_text(const unsigned char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (bytes[i] < ' ' || bytes[i] > '~')
+            return false;
+    }
+    return len > 2 && memcmp(bytes + len - 2, "]}", 2) == 0;
 }
 
 /* What the walk found counts only when it went by the right page size. */
@@ -122,16 +146,20 @@ static int find_end(const struct ss_job *job, uint64_t start, size_t most, struc
     size_t len = stream_len < most ? (size_t)stream_len : most;
     uint64_t from = job->size - len;
 
+    int r = ss_job_reserve(job, memory_for(len));
+    if (r < 0)
+        return r;
     SS_AUTO_FREE unsigned char *bytes = malloc(len);
     if (!bytes)
         return -ENOMEM;
-    int r = ss_job_read(job, from, bytes, len);
+    r = ss_job_read(job, from, bytes, len);
+    if (r == 0)
+        r = ss_vmdesc_find(bytes, len, stream->walk.configured, &stream->vmdesc);
     if (r < 0 && r != -ENODATA)
         return r;
-    if (r == 0)
-        ss_vmdesc_find(bytes, len, stream->walk.configured, &stream->vmdesc);
     *end_at = from + stream->vmdesc.at;
     stream->whole_tail = most == TAIL_LONG || len == stream_len;
+    stream->only_text = r == 0 && len == TAIL_LONG && is_text(bytes, len);
     return 0;
 }
 
@@ -145,21 +173,37 @@ static int find_end_far(const struct ss_job *job, uint64_t start, struct stream 
     return find_end(job, start, TAIL_LONG, stream, end_at);
 }
 
-/* Says it when a device is missing between the memory and the end. Returns 0 or -errno. */
-static int check_devices(const struct ss_job *job, const struct stream *stream, uint64_t from, uint64_t end_at)
+/* Looks for the devices in the bytes up to end. Returns 0 or -errno; -ENODATA when the file got shorter meanwhile. */
+static int pass_devices(const struct ss_job *job, struct stream *stream, uint64_t from, uint64_t end)
 {
-    if (end_at < from)
-        return ss_job_say(job, SS_STREAM_DAMAGED, "the machine's memory goes on past the end of the stream");
-    if (end_at - from > DEVICES_MAX)
-        return 0;
-    size_t len = (size_t)(end_at - from);
-    SS_AUTO_FREE unsigned char *bytes = malloc(len + 1);
+    SS_AUTO_FREE unsigned char *bytes = malloc(DEVICES_PIECE);
+
     if (!bytes)
         return -ENOMEM;
-    int r = ss_job_read(job, from, bytes, len);
+    for (bool last = false; !last;) {
+        size_t len = end - from < DEVICES_PIECE ? (size_t)(end - from) : DEVICES_PIECE;
+        last = len == end - from;
+        int r = ss_job_read(job, from, bytes, len);
+        if (r == 0)
+            r = ss_job_step(job, from);
+        if (r < 0)
+            return r;
+        from += ss_vmdesc_pass(&stream->vmdesc, bytes, len);
+    }
+    return 0;
+}
+
+/* Says it when a device is missing between the memory and the end. Returns 0 or -errno. */
+static int check_devices(const struct ss_job *job, struct stream *stream, uint64_t from, uint64_t end_at)
+{
+    char name[256];
+
+    if (end_at < from)
+        return ss_job_say(job, SS_STREAM_DAMAGED, "the machine's memory goes on past the end of the stream");
+    int r = pass_devices(job, stream, from, end_at);
     if (r < 0)
-        return r == -ENODATA ? 0 : r; /* the file got shorter meanwhile */
-    const char *missing = ss_vmdesc_missing(&stream->vmdesc, bytes, len);
+        return r == -ENODATA ? 0 : r;
+    const char *missing = ss_vmdesc_missing(&stream->vmdesc, name);
     return missing ? ss_job_say(job, SS_STREAM_DAMAGED, "the state of the device %.64s is missing", missing) : 0;
 }
 
@@ -173,7 +217,7 @@ static int check_deep(const struct ss_job *job, uint64_t start, struct stream *s
         return flow->error ? flow->error : -ENOMEM;
     if (walked == SS_WALK_DAMAGED && is_sure(stream))
         return ss_job_say(job, SS_STREAM_DAMAGED, "%s", stream->walk.ram.why);
-    if (walked == SS_WALK_GOOD && is_sure(stream) && stream->vmdesc.devices)
+    if (walked == SS_WALK_GOOD && is_sure(stream) && stream->vmdesc.has_devices)
         return check_devices(job, stream, start + flow->taken, end_at);
     return 0;
 }
@@ -222,13 +266,17 @@ int ss_qemu_stream_check(const struct ss_job *job, uint64_t start, bool mapped)
 struct tail {
     unsigned char *bytes;
     size_t len, size;
-    bool lost; /* there were more before them */
+    size_t decoder; /* bytes of memory that what they come from takes */
+    bool lost;      /* there were more before them */
 };
 
-static int grow(struct tail *tail)
+static int grow(const struct ss_job *job, struct tail *tail)
 {
-    size_t size = tail->size ? 2 * tail->size : TAIL_SHORT;
+    size_t size = tail->size ? TAIL_LONG + TAIL_MORE : TAIL_SHORT;
 
+    int r = ss_job_reserve(job, memory_for(size) + tail->decoder);
+    if (r < 0)
+        return r;
     unsigned char *bytes = realloc(tail->bytes, size);
     if (!bytes)
         return -ENOMEM;
@@ -237,16 +285,16 @@ static int grow(struct tail *tail)
     return 0;
 }
 
-/* Keeps TAIL_LONG bytes at least, twice that at most. */
-static int read_tail(struct ss_flow *flow, struct tail *tail)
+/* Keeps TAIL_LONG bytes at least. */
+static int read_tail(const struct ss_job *job, struct ss_flow *flow, struct tail *tail)
 {
     for (;;) {
-        if (tail->len == tail->size && tail->size < 2 * TAIL_LONG) {
-            int r = grow(tail);
+        if (tail->len == tail->size && tail->size < TAIL_LONG) {
+            int r = grow(job, tail);
             if (r < 0)
                 return r;
         } else if (tail->len == tail->size) {
-            memmove(tail->bytes, tail->bytes + TAIL_LONG, TAIL_LONG);
+            memmove(tail->bytes, tail->bytes + TAIL_MORE, TAIL_LONG);
             tail->len = TAIL_LONG;
             tail->lost = true;
         }
@@ -260,17 +308,23 @@ static int read_tail(struct ss_flow *flow, struct tail *tail)
 static int judge_tail(const struct ss_job *job, struct stream *stream, const struct tail *tail, enum ss_walk walked)
 {
     const char *missing = NULL;
+    char name[256];
 
-    ss_vmdesc_find(tail->bytes, tail->len, stream->walk.configured, &stream->vmdesc);
+    int r = ss_vmdesc_find(tail->bytes, tail->len, stream->walk.configured, &stream->vmdesc);
+    if (r < 0)
+        return r;
     stream->whole_tail = true;
+    stream->only_text = tail->lost && is_text(tail->bytes, tail->len);
     tell_facts(job, stream);
     say_end(job, stream);
     if (job->inside->finding == SS_STREAM_DAMAGED || !is_sure(stream))
         return 0;
     if (walked == SS_WALK_DAMAGED)
         return ss_job_say(job, SS_STREAM_DAMAGED, "%s", stream->walk.ram.why);
-    if (walked == SS_WALK_GOOD && stream->vmdesc.devices && !tail->lost)
-        missing = ss_vmdesc_missing(&stream->vmdesc, tail->bytes, stream->vmdesc.at);
+    if (walked == SS_WALK_GOOD && stream->vmdesc.has_devices && !tail->lost) {
+        ss_vmdesc_pass(&stream->vmdesc, tail->bytes, stream->vmdesc.at);
+        missing = ss_vmdesc_missing(&stream->vmdesc, name);
+    }
     return missing ? ss_job_say(job, SS_STREAM_DAMAGED, "the state of the device %.64s is missing", missing) : 0;
 }
 
@@ -281,16 +335,16 @@ static int check_flow(const struct ss_job *job, struct ss_flow *flow, struct str
 
     if (walked == SS_WALK_NO_MEMORY)
         return -ENOMEM;
-    int r = read_tail(flow, tail);
+    int r = read_tail(job, flow, tail);
     if (r < 0)
         return r;
     return begin == SS_STREAM_BEGUN ? judge_tail(job, stream, tail, walked) : say_begin(job, begin, stream);
 }
 
-int ss_qemu_stream_check_flow(const struct ss_job *job, struct ss_flow *flow)
+int ss_qemu_stream_check_flow(const struct ss_job *job, struct ss_flow *flow, size_t memory)
 {
     struct stream stream = {0};
-    struct tail tail = {0};
+    struct tail tail = {.decoder = memory};
 
     int r = check_flow(job, flow, &stream, &tail);
     free(tail.bytes);

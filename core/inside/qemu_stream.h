@@ -11,8 +11,8 @@
  * returns 0 or -errno. */
 int ss_qemu_stream_check(const struct ss_job *job, uint64_t start, bool mapped);
 
-/* The same of a stream that comes out of a flow and is read to its end. When the flow has an error, that is returned
- * and nothing is said. */
-int ss_qemu_stream_check_flow(const struct ss_job *job, struct ss_flow *flow);
+/* The same of a stream that comes out of a flow and is read to its end; memory: bytes that what it comes from takes at
+ * most. When the flow has an error, that is returned and nothing is said. */
+int ss_qemu_stream_check_flow(const struct ss_job *job, struct ss_flow *flow, size_t memory);
 
 #endif

@@ -11,12 +11,16 @@
 #include "bytes.h"
 #include "core/util.h"
 #include "formats.h"
+#include "json_part.h"
 
 #define PREFIX_LEN 8
 #define JSON_LEN_MAX 100000000       /* as the reference implementation has it */
 #define MEMBER_MAX ((size_t)4 << 20) /* bytes of one member's text */
 #define BUFFER_SIZE ((size_t)8 << 20)
+#define VALUE_MEMORY_MAX (4 * MEMBER_MAX)
+#define TENSORS_MAX ((size_t)1 << 19) /* 12 MiB; models have some 100,000 */
 #define METADATA "__metadata__"
+#define TENSOR_LEN_MIN 40 /* bytes of a description */
 #define STEP_TENSORS 0x1000
 
 static const struct {
@@ -114,16 +118,18 @@ static bool take(struct model *model, char wanted)
     return true;
 }
 
-/* The next value, which the caller frees, or NULL. */
-static json_t *take_value(struct model *model)
+/* The next value, which the caller frees, or NULL: with *too_large, or because it is no JSON. */
+static json_t *take_value(struct model *model, bool *too_large)
 {
-    size_t rest = model->len - model->at;
+    struct ss_json_text json = {.text = model->buffer, .at = model->at, .len = model->len};
+    bool part = model->len - model->at > MEMBER_MAX;
     json_error_t error;
 
-    json_t *value = json_loadb(model->buffer + model->at, rest < MEMBER_MAX ? rest : MEMBER_MAX,
-                               JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, &error);
-    if (value)
-        model->at += (size_t)error.position;
+    if (part)
+        json.len = model->at + MEMBER_MAX;
+    json_t *value = ss_json_value(&json, VALUE_MEMORY_MAX, too_large, &error);
+    *too_large |= part && !value;
+    model->at = json.at;
     return value;
 }
 
@@ -162,10 +168,13 @@ static bool shape_bits(const json_t *shape, unsigned bits, uint64_t *total)
     return true;
 }
 
+/* Returns 0; 1 with a finding said; or -errno. */
 static int add_extent(struct model *model, const struct extent *extent)
 {
     if (model->count == model->room) {
         size_t room = model->room ? model->room * 2 : 64;
+        if (room > TENSORS_MAX)
+            return (ss_job_say(model->job, SS_FORMAT_UNSUPPORTED, "more than %zu tensors", TENSORS_MAX), 1);
         struct extent *extents = reallocarray(model->extents, room, sizeof *extents);
         if (!extents)
             return -ENOMEM;
@@ -210,16 +219,16 @@ static int add_tensor(struct model *model, const json_t *name, const json_t *ten
 
 static int take_member(struct model *model)
 {
-    json_t *name = take_value(model);
+    bool too_large;
+    json_t *name = take_value(model, &too_large);
     int r;
 
     if (!json_is_string(name) || !take(model, ':') || peek(model) == '\0') {
         json_decref(name);
         return DAMAGED(model, "the list of tensors is no JSON");
     }
-    bool part = model->len - model->at > MEMBER_MAX;
-    json_t *value = take_value(model);
-    if (!value && part) {
+    json_t *value = take_value(model, &too_large);
+    if (!value && too_large) {
         r = (ss_job_say(model->job, SS_FORMAT_UNSUPPORTED, "one of its descriptions is very long"), 1);
     } else if (!json_is_object(value)) {
         r = DAMAGED(model, "the list of tensors is no JSON");
@@ -382,6 +391,13 @@ static int check(const struct ss_job *job)
         return ss_job_say(job, SS_STRUCTURE_DAMAGED, "the file ends inside its list of tensors");
     model.json_end = PREFIX_LEN + ss_le64(prefix);
     model.buffer_size = model.json_end < BUFFER_SIZE ? (size_t)model.json_end : BUFFER_SIZE;
+    /* The values of a whole buffer; the extents, and as much again while they are sorted. */
+    const size_t json = model.json_end < MEMBER_MAX ? (size_t)model.json_end : MEMBER_MAX;
+    const size_t tensors =
+        model.json_end / TENSOR_LEN_MIN < TENSORS_MAX ? (size_t)model.json_end / TENSOR_LEN_MIN : TENSORS_MAX;
+    r = ss_job_reserve(job, model.buffer_size + 4 * json + 4 * tensors * sizeof(struct extent));
+    if (r < 0)
+        return r;
     SS_AUTO_FREE char *buffer = malloc(model.buffer_size);
     if (!buffer)
         return -ENOMEM;
