@@ -1,33 +1,20 @@
 #include "decompress.h"
 
-#include <archive.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "core/util.h"
+#include "decompress_part.h"
+#include "qemu_stream.h"
 
-#define INPUT ((size_t)256 << 10)
-#define GZIP_ONLY (MAX_WBITS + 16) /* zlib's word for it */
+#define INPUT SS_DECOMPRESS_INPUT
+#define GZIP_ONLY (MAX_WBITS + 16)      /* zlib's word for it */
+#define BZIP2_MEMORY ((size_t)5 << 20)  /* bytes: for its largest blocks, and libarchive's buffers */
+#define ZSTD_MEMORY ((uint64_t)1 << 20) /* besides its window */
 
-struct ss_decompress {
-    const struct ss_job *job;
-    uint64_t start, at; /* at: how far the file is read */
-    int error;          /* -errno of the file or the job, which is not the data's fault */
-    char why[160];
-
-    struct archive *archive; /* NULL: gzip */
-    int filter;              /* of libarchive */
-    bool opened, ended;
-
-    z_stream gzip;
-    unsigned char input[INPUT];
-};
-
-/* The next bytes of the file into input, behind the first have. Returns how many, 0 at its end, or -errno. */
-static ssize_t read_input(struct ss_decompress *d, size_t have)
+ssize_t ss_decompress_input(struct ss_decompress *d, size_t have)
 {
     size_t room = INPUT - have;
     uint64_t left = d->at < d->job->size ? d->job->size - d->at : 0;
@@ -40,7 +27,7 @@ static ssize_t read_input(struct ss_decompress *d, size_t have)
     return n;
 }
 
-static int damaged(struct ss_decompress *d, const char *why)
+int ss_decompress_damaged(struct ss_decompress *d, const char *why)
 {
     if (d->error)
         return d->error;
@@ -50,14 +37,30 @@ static int damaged(struct ss_decompress *d, const char *why)
     return -EBADMSG;
 }
 
+int ss_decompress_want(struct ss_decompress *d, uint64_t bytes)
+{
+    d->needs = bytes;
+    if (bytes > SS_DECOMPRESS_MEMORY_MAX)
+        return -E2BIG;
+    if (bytes <= d->memory)
+        return 0;
+    d->memory = (size_t)bytes;
+    return ss_job_reserve(d->job, d->memory + SS_STREAM_MEMORY);
+}
+
 /* ---- libarchive ---- */
 
 static la_ssize_t feed(struct archive *archive, void *context, const void **bytes)
 {
     struct ss_decompress *d = context;
-    ssize_t n = read_input(d, 0);
+    ssize_t n = ss_decompress_input(d, 0);
 
     *bytes = d->input;
+    if (n > 0 && d->packed == SS_LIBVIRT_ZSTD) {
+        ss_zstd_frames_feed(&d->frames, d->input, (size_t)n);
+        d->error = ss_decompress_want(d, d->frames.window + ZSTD_MEMORY);
+        n = d->error < 0 ? d->error : n;
+    }
     if (n < 0) {
         archive_set_error(archive, (int)-n, "read error");
         return -1;
@@ -72,9 +75,6 @@ static bool choose_filter(struct ss_decompress *d, enum ss_libvirt_stream packed
     case SS_LIBVIRT_BZIP2:
         d->filter = ARCHIVE_FILTER_BZIP2;
         return archive_read_support_filter_bzip2(d->archive) == ARCHIVE_OK;
-    case SS_LIBVIRT_XZ:
-        d->filter = ARCHIVE_FILTER_XZ;
-        return archive_read_support_filter_xz(d->archive) == ARCHIVE_OK;
     default:
         d->filter = ARCHIVE_FILTER_ZSTD;
         return archive_read_support_filter_zstd(d->archive) == ARCHIVE_OK;
@@ -88,26 +88,39 @@ static int open_archive(struct ss_decompress *d)
 
     d->opened = true;
     if (archive_read_open(d->archive, d, NULL, feed, NULL) != ARCHIVE_OK)
-        return damaged(d, archive_error_string(d->archive));
+        return ss_decompress_damaged(d, archive_error_string(d->archive));
     int r = archive_read_next_header(d->archive, &entry);
     if (r == ARCHIVE_EOF)
         return 0;
     if (r != ARCHIVE_OK)
-        return damaged(d, archive_error_string(d->archive));
+        return ss_decompress_damaged(d, archive_error_string(d->archive));
     /* One layer, and the client's own. libarchive would take off as many as there are. */
     if (archive_filter_count(d->archive) != 2 || archive_filter_code(d->archive, 0) != d->filter)
-        return damaged(d, "it was compressed more than once");
+        return ss_decompress_damaged(d, "it was compressed more than once");
     return 1;
+}
+
+/* Behind the end its memory is needed elsewhere. */
+static void end_archive(struct ss_decompress *d)
+{
+    uint64_t used = (uint64_t)archive_filter_bytes(d->archive, -1), all = d->job->size - d->start;
+
+    d->trailing = used < all ? all - used : 0;
+    archive_read_free(d->archive);
+    d->archive = NULL;
+    d->ended = true;
 }
 
 static ssize_t read_archive(struct ss_decompress *d, void *buf, size_t len)
 {
-    int r = d->opened ? 1 : open_archive(d);
+    int r = d->ended ? 0 : d->opened ? 1 : open_archive(d);
 
-    if (r <= 0)
-        return r;
-    la_ssize_t n = archive_read_data(d->archive, buf, len);
-    return n < 0 ? damaged(d, archive_error_string(d->archive)) : n;
+    la_ssize_t n = r <= 0 ? r : archive_read_data(d->archive, buf, len);
+    if (r > 0 && n < 0)
+        return ss_decompress_damaged(d, archive_error_string(d->archive));
+    if (n == 0 && !d->ended)
+        end_archive(d);
+    return n;
 }
 
 /* ---- zlib ---- */
@@ -118,7 +131,7 @@ static int add_input(struct ss_decompress *d)
     unsigned have = d->gzip.avail_in;
 
     memmove(d->input, d->gzip.next_in, have);
-    ssize_t n = read_input(d, have);
+    ssize_t n = ss_decompress_input(d, have);
     if (n < 0)
         return (int)n;
     d->gzip.next_in = d->input;
@@ -145,13 +158,13 @@ static int inflate_some(struct ss_decompress *d)
     if (d->gzip.avail_in == 0) {
         int r = add_input(d);
         if (r < 0 || d->gzip.avail_in == 0)
-            return r < 0 ? r : damaged(d, "it ends early");
+            return r < 0 ? r : ss_decompress_damaged(d, "it ends early");
     }
     int r = inflate(&d->gzip, Z_NO_FLUSH);
     if (r == Z_MEM_ERROR)
         return -ENOMEM;
     if (r != Z_OK && r != Z_STREAM_END && r != Z_BUF_ERROR)
-        return damaged(d, d->gzip.msg ? d->gzip.msg : "it needs a dictionary");
+        return ss_decompress_damaged(d, d->gzip.msg ? d->gzip.msg : "it needs a dictionary");
     if (r != Z_STREAM_END)
         return Z_OK;
     r = begins_member(d);
@@ -172,19 +185,25 @@ static ssize_t read_gzip(struct ss_decompress *d, void *buf, size_t len)
             return r;
         d->ended = r == Z_STREAM_END;
     }
+    d->trailing = d->job->size > d->at ? d->job->size - d->at + d->gzip.avail_in : d->gzip.avail_in;
     return (ssize_t)(len - d->gzip.avail_out);
 }
 
 /* ---- both ---- */
 
-static int prepare(struct ss_decompress *d, enum ss_libvirt_stream packed)
+static int prepare(struct ss_decompress *d)
 {
-    if (packed == SS_LIBVIRT_GZIP)
+    if (d->packed == SS_LIBVIRT_GZIP)
         return inflateInit2(&d->gzip, GZIP_ONLY) == Z_OK ? 0 : -ENOMEM;
+    if (d->packed == SS_LIBVIRT_XZ)
+        return ss_decompress_xz_open(d);
+    int r = d->packed == SS_LIBVIRT_BZIP2 ? ss_decompress_want(d, BZIP2_MEMORY) : 0;
+    if (r < 0)
+        return r;
     d->archive = archive_read_new();
     if (!d->archive)
         return -ENOMEM;
-    if (!choose_filter(d, packed))
+    if (!choose_filter(d, d->packed))
         return -EOPNOTSUPP;
     return archive_read_support_format_raw(d->archive) == ARCHIVE_OK ? 0 : -ENOMEM;
 }
@@ -199,7 +218,8 @@ int ss_decompress_open(const struct ss_job *job, uint64_t start, enum ss_libvirt
     d->job = job;
     d->start = d->at = start;
     d->gzip.next_in = d->input;
-    int r = prepare(d, packed);
+    d->packed = packed;
+    int r = prepare(d);
     if (r < 0) {
         ss_decompress_close(d);
         return r;
@@ -212,8 +232,9 @@ void ss_decompress_close(struct ss_decompress *d)
 {
     if (d->archive)
         archive_read_free(d->archive);
-    else
+    if (d->packed == SS_LIBVIRT_GZIP)
         inflateEnd(&d->gzip);
+    lzma_end(&d->xz);
     free(d);
 }
 
@@ -221,7 +242,9 @@ ssize_t ss_decompress_read(void *decompress, void *buf, size_t len)
 {
     struct ss_decompress *d = decompress;
 
-    return d->archive ? read_archive(d, buf, len) : read_gzip(d, buf, len);
+    if (d->packed == SS_LIBVIRT_GZIP)
+        return read_gzip(d, buf, len);
+    return d->packed == SS_LIBVIRT_XZ ? ss_decompress_xz_read(d, buf, len) : read_archive(d, buf, len);
 }
 
 const char *ss_decompress_why(const struct ss_decompress *d)
@@ -231,8 +254,15 @@ const char *ss_decompress_why(const struct ss_decompress *d)
 
 uint64_t ss_decompress_trailing(const struct ss_decompress *d)
 {
-    uint64_t used = d->archive ? (uint64_t)archive_filter_bytes(d->archive, -1) : d->at - d->start - d->gzip.avail_in;
-    uint64_t all = d->job->size - d->start;
+    return d->trailing;
+}
 
-    return used < all ? all - used : 0;
+const size_t *ss_decompress_memory(const struct ss_decompress *d)
+{
+    return &d->memory;
+}
+
+uint64_t ss_decompress_needs(const struct ss_decompress *d)
+{
+    return d->needs;
 }

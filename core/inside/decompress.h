@@ -1,6 +1,6 @@
-/* Decompression of a part of a file, by libarchive, and of gzip by zlib, because libarchive leaves gzip's checksums
- * unread. No program is ever started for it. Memory is bounded by what the libraries let a file ask for (1 GiB of
- * address space with xz, 128 MiB with zstd). */
+/* Decompression of a part of a file: gzip by zlib, because libarchive leaves gzip's checksums unread; xz by liblzma;
+ * bzip2 and zstd by libarchive. No program is ever started for it. The data says how much memory it needs, and gets no
+ * more than SS_DECOMPRESS_MEMORY_MAX, after the job has reserved it. */
 #ifndef SAVESEAL_CORE_INSIDE_DECOMPRESS_H
 #define SAVESEAL_CORE_INSIDE_DECOMPRESS_H
 
@@ -8,6 +8,9 @@
 
 #include "job.h"
 #include "libvirt_header.h"
+
+/* Bytes: enough for xz -8 and zstd --ultra -20. */
+#define SS_DECOMPRESS_MEMORY_MAX ((uint64_t)34 << 20)
 
 struct ss_decompress;
 
@@ -17,12 +20,19 @@ int ss_decompress_open(const struct ss_job *job, uint64_t start, enum ss_libvirt
                        struct ss_decompress **decompress);
 void ss_decompress_close(struct ss_decompress *decompress);
 
-/* Reads on. Returns how many bytes, 0 at the end; -EBADMSG when the data is damaged or ends early; or another -errno.
+/* Reads on. Returns how many bytes, 0 at the end; -EBADMSG when the data is damaged or ends early; -E2BIG when it
+ * needs too much memory; or another -errno.
  * decompress is a struct ss_decompress, so that it serves as an ss_flow's source. Steps the job. */
 ssize_t ss_decompress_read(void *decompress, void *buf, size_t len);
 
 /* After -EBADMSG: why. */
 const char *ss_decompress_why(const struct ss_decompress *decompress);
+
+/* After -E2BIG: how many bytes it needs. */
+uint64_t ss_decompress_needs(const struct ss_decompress *decompress);
+
+/* How many bytes of memory it has reserved so far; valid as long as decompress is, and 0 for little. */
+const size_t *ss_decompress_memory(const struct ss_decompress *decompress);
 
 /* After the end: how many bytes of the file come behind what was decompressed. */
 uint64_t ss_decompress_trailing(const struct ss_decompress *decompress);

@@ -12,6 +12,7 @@
 #include "qemu_stream.h"
 
 #define HEAD_MAX 9
+#define MIB (UINT64_C(1) << 20)
 #define TAIL_LEN 12
 
 /* bzip2's end is a mark of 48 bits, 32 bits of checksum, and up to 7 bits of nothing: it begins at any bit. */
@@ -74,10 +75,14 @@ static int check_ends(const struct ss_job *job, uint64_t start, const struct pac
 static int check_unpacked(const struct ss_job *job, struct ss_decompress *decompress, struct ss_flow *flow,
                           const char *name)
 {
-    int r = ss_qemu_stream_check_flow(job, flow, 0);
+    int r = ss_qemu_stream_check_flow(job, flow, ss_decompress_memory(decompress));
 
     if (r == -EBADMSG)
         return ss_job_say(job, SS_STREAM_DAMAGED, "its %s data is damaged: %s", name, ss_decompress_why(decompress));
+    if (r == -E2BIG)
+        return ss_job_say(job, SS_FORMAT_UNSUPPORTED,
+                          "its %s data needs %" PRIu64 " MiB of memory, and more than %" PRIu64 " are not given to it",
+                          name, (ss_decompress_needs(decompress) + MIB - 1) / MIB, SS_DECOMPRESS_MEMORY_MAX / MIB);
     if (r < 0 || job->inside->finding == SS_STREAM_DAMAGED)
         return r;
     uint64_t trailing = ss_decompress_trailing(decompress);

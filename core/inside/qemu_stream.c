@@ -266,15 +266,16 @@ int ss_qemu_stream_check(const struct ss_job *job, uint64_t start, bool mapped)
 struct tail {
     unsigned char *bytes;
     size_t len, size;
-    size_t decoder; /* bytes of memory that what they come from takes */
-    bool lost;      /* there were more before them */
+    const size_t *decoder; /* bytes of memory that what they come from takes, until the end is there */
+    bool lost;             /* there were more before them */
 };
 
 static int grow(const struct ss_job *job, struct tail *tail)
 {
     size_t size = tail->size ? TAIL_LONG + TAIL_MORE : TAIL_SHORT;
 
-    int r = ss_job_reserve(job, memory_for(size) + tail->decoder);
+    size_t reading = *tail->decoder + FLOW_MEMORY + size, looking = memory_for(size);
+    int r = ss_job_reserve(job, reading > looking ? reading : looking);
     if (r < 0)
         return r;
     unsigned char *bytes = realloc(tail->bytes, size);
@@ -341,7 +342,7 @@ static int check_flow(const struct ss_job *job, struct ss_flow *flow, struct str
     return begin == SS_STREAM_BEGUN ? judge_tail(job, stream, tail, walked) : say_begin(job, begin, stream);
 }
 
-int ss_qemu_stream_check_flow(const struct ss_job *job, struct ss_flow *flow, size_t memory)
+int ss_qemu_stream_check_flow(const struct ss_job *job, struct ss_flow *flow, const size_t *memory)
 {
     struct stream stream = {0};
     struct tail tail = {.decoder = memory};
