@@ -5,6 +5,8 @@
 
 #include "bytes.h"
 
+#define STEP_FIELDS 0x10000
+
 enum {
     WIRE_VARINT = 0,
     WIRE_64_BITS = 1,
@@ -46,7 +48,9 @@ int ss_protobuf_next(struct ss_protobuf *message, struct ss_protobuf_field *fiel
     if (message->at == message->end)
         return 0;
     memset(field, 0, sizeof *field);
-    int r = get_varint(message, &tag);
+    int r = ++message->fields % STEP_FIELDS == 0 ? ss_job_step(message->job, message->at) : 0;
+    if (r == 0)
+        r = get_varint(message, &tag);
     if (r < 0)
         return r;
     field->number = tag >> 3;

@@ -9,6 +9,7 @@ struct ss_protobuf {
     const struct ss_job *job;
     struct ss_window *window;
     uint64_t at, end; /* offsets in the file: of the next field, of the message's end */
+    uint32_t fields;  /* that were read */
 };
 
 struct ss_protobuf_field {

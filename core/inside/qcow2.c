@@ -19,6 +19,8 @@
 #define EXTENSION_LUKS 0x0537be77U
 #define EXTENSION_DATA_FILE 0x44415441U
 #define BITMAPS_LEN 24
+#define STEP (UINT64_C(4) << 20) /* bytes after which the owner is asked */
+#define READ_COST 256U           /* bytes that could be read in the time that a read takes */
 #define LUKS_LEN 16
 #define BITMAPS_MAX 65535U
 #define DIRECTORY_MAX (UINT64_C(1024) * BITMAPS_MAX)
@@ -38,6 +40,13 @@ int ss_qcow2_read(struct ss_qcow2 *image, void *buf, size_t len, uint64_t offset
 {
     if (!ss_qcow2_holds(image, offset, len))
         return ss_qcow2_broken(image, SS_STRUCTURE_DAMAGED, "the file ends before offset %" PRIu64, offset + len);
+    image->unasked += len + READ_COST;
+    if (image->step && image->unasked >= STEP) {
+        image->unasked = 0;
+        int r = image->step(image->context);
+        if (r != 0)
+            return r;
+    }
     ssize_t n = ss_pread_full(image->fd, buf, len, (off_t)offset);
     if (n < 0)
         return (int)n;

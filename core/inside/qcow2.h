@@ -53,6 +53,13 @@ struct ss_qcow2 {
     bool has_bitmaps; /* the extension is there, and unless a program that knows none wrote to the image: */
     uint32_t bitmap_count;
     struct ss_qcow2_part directory;
+
+    /* Called after some MiB that were read, if the owner sets it after the open. What it returns other than 0 ends what
+     * reads. */
+    int (*step)(void *context);
+    void *context;
+    uint64_t unasked; /* bytes that were read since */
+
     enum ss_finding finding;    /* of -EBADMSG: what kind of trouble that is */
     char why[SS_QCOW2_WHY_MAX]; /* what is wrong, a clause; of -EBADMSG */
 };

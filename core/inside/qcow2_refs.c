@@ -13,13 +13,13 @@
 #include "core/util.h"
 #include "qcow2_window.h"
 
-#define PIECE 65536                /* bytes of an L2 table that are read at a time */
-#define STEP (UINT64_C(4) << 20)   /* bytes after which the job's owner is asked */
+#define PIECE 65536                 /* bytes of an L2 table that are read at a time */
+#define STEP (UINT64_C(4) << 20)    /* bytes after which the job's owner is asked */
 #define LISTS_MAX ((size_t)2 << 20) /* bytes of the lists of tables that there are already */
-#define SLACK 0x1p30               /* bytes */
-#define TIMES_MAX 4                /* the file's size */
-#define CLUSTERS_MAX INT32_MAX     /* as for QEMU */
-#define COPIED (UINT64_C(1) << 63) /* nobody else uses it */
+#define SLACK 0x1p30                /* bytes */
+#define TIMES_MAX 4                 /* the file's size */
+#define CLUSTERS_MAX INT32_MAX      /* as for QEMU */
+#define COPIED (UINT64_C(1) << 63)  /* nobody else uses it */
 #define COMPRESSED (UINT64_C(1) << 62)
 #define ZERO UINT64_C(1)
 #define RESERVED UINT64_C(0x3f000000000001fe)
