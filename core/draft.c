@@ -248,6 +248,19 @@ int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool
     return r;
 }
 
+/* Where the file system does not know RENAME_NOREPLACE a plain rename does, for nobody else has that fresh name; while
+ * between two steps a new version could get the image's name, and go with the second. */
+static int rename_away(int dir, const char *from, const char *name)
+{
+    if (renameat2(dir, from, dir, name, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return -EEXIST;
+    return renameat(dir, from, dir, name) < 0 ? -errno : 0;
+}
+
 static int rename_fresh(int dir, const char *from, char name[SS_DRAFT_NAME_SIZE])
 {
     int r = -EEXIST;
@@ -255,7 +268,7 @@ static int rename_fresh(int dir, const char *from, char name[SS_DRAFT_NAME_SIZE]
     for (int i = 0; r == -EEXIST && i < NAME_TRIES; i++) {
         r = fresh_name(name);
         if (r == 0)
-            r = ss_rename_exclusive(dir, from, dir, name);
+            r = rename_away(dir, from, name);
     }
     return r;
 }

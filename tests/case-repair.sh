@@ -501,6 +501,14 @@ test_two_steps() {
     RC=$?
     check 'two steps: what failed is undone' test "$RC" -eq 3 -a -e "$path" -a ! -e "$DIR/new"
     check 'two steps: with its record' test -n "$(record_of "$path")"
+    sealed "$DIR/bad"
+    flip "$DIR/bad" 10
+    more=''
+    traced renameat2:error=EINVAL quarantine "$DIR/bad"
+    RC=$?
+    check 'one step: set aside' test "$RC" -eq 0 -a ! -e "$DIR/bad"
+    # Between two a new version could get the name, and would be removed.
+    check 'one step: the name is not unlinked' test "$(grep -cE '^(linkat|unlinkat)\(' "$WORK/trace")" -eq 0
 }
 
 test_command_line() {
