@@ -7,6 +7,7 @@
 
 #include "core/util.h"
 #include "decompress_part.h"
+#include "memory.h"
 #include "qemu_stream.h"
 
 #define INPUT SS_DECOMPRESS_INPUT
@@ -45,7 +46,8 @@ int ss_decompress_want(struct ss_decompress *d, uint64_t bytes)
     if (bytes <= d->memory)
         return 0;
     d->memory = (size_t)bytes;
-    return ss_job_reserve(d->job, d->memory + SS_STREAM_MEMORY);
+    int r = ss_job_reserve(d->job, d->memory + SS_STREAM_MEMORY);
+    return r == 0 && !ss_memory_is_there(d->memory) ? -ENOMEM : r;
 }
 
 /* ---- libarchive ---- */
@@ -200,7 +202,7 @@ static int prepare(struct ss_decompress *d)
     int r = d->packed == SS_LIBVIRT_BZIP2 ? ss_decompress_want(d, BZIP2_MEMORY) : 0;
     if (r < 0)
         return r;
-    d->archive = archive_read_new();
+    d->archive = ss_memory_is_there(BZIP2_MEMORY) ? archive_read_new() : NULL;
     if (!d->archive)
         return -ENOMEM;
     if (!choose_filter(d, d->packed))

@@ -1,6 +1,9 @@
 #include "json_part.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "memory.h"
 
 /* Bytes that jansson 2.14 takes, on 64 bits and with what malloc adds: an object or array and its first element, which
  * has no comma before it; a value that is a short string, and its place in an array; a key, and its places in the table
@@ -70,6 +73,10 @@ json_t *ss_json_value(struct ss_json_text *json, size_t memory_max, bool *too_la
     *too_large = memory > memory_max;
     if (*too_large)
         return NULL;
+    if (!ss_memory_is_there(memory)) {
+        snprintf(error->text, sizeof error->text, "out of memory");
+        return NULL;
+    }
     json_t *value = json_loadb(json->text + json->at, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, error);
     if (value)
         json->at += len;

@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 #define NAP_NS 50000000L /* how long a stop may go unnoticed */
@@ -67,4 +68,13 @@ bool ss_memory_change(struct ss_memory *memory, size_t *has, size_t wants)
     memory->running += *has > 0;
     pthread_mutex_unlock(&memory->lock);
     return good;
+}
+
+bool ss_memory_is_there(size_t bytes)
+{
+    void *volatile memory = malloc(bytes); /* or the compiler knows better */
+    bool is_there = memory != NULL;
+
+    free(memory);
+    return is_there;
 }

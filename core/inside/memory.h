@@ -31,4 +31,8 @@ void ss_memory_destroy(struct ss_memory *memory);
  * is written. Thread-safe. */
 bool ss_memory_change(struct ss_memory *memory, size_t *has, size_t wants);
 
+/* Could bytes be taken? For libraries that do not live through it when they can not: jansson (its issue 362), and
+ * libarchive, which even ends the process. errno is ENOMEM when it returns false. */
+bool ss_memory_is_there(size_t bytes);
+
 #endif
