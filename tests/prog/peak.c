@@ -1,6 +1,6 @@
-/* peak FILE COMMAND...: runs it, and writes to FILE how much memory it had at most, in KiB. Exits as it does; 128 and the
- * number of the signal that ended it, or 99 when it could not be run. It is small itself: what a process had before exec
- * counts, too. */
+/* peak FILE COMMAND...: runs it, and writes to FILE how much memory it had at most, in KiB. Exits as it does; 128 and
+ * the number of the signal that ended it, or 99 when it could not be run. It is small itself: what a process had before
+ * exec counts, too. */
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
