@@ -37,11 +37,11 @@ check "the tables of 65536 snapshots: --max-time is heeded" stops
 if [ $most -gt 0 ]; then
     # Each answers what it would answer, or that there was no memory: never that the file is damaged when it is not.
     limited() { # KIB
-        local file want got
+        local file got
         for file in "$work/files/zip-entries" "$work/files/zip-bomb" "$work/files/disk0"; do
             (ulimit -d "$1" && exec "$SAVESEAL" verify --deep --jobs 1 "$file") >"$work/out" 2>&1
             got=$?
-            [ $got -eq 0 ] || { [ $got -eq 3 ] && grep -q "memory" "$work/out"; } || { sed "s/^/# $got: /" "$work/out" && return 1; }
+            [ "$got" -eq 0 ] || { [ "$got" -eq 3 ] && grep -q "memory" "$work/out"; } || { sed "s/^/# $got: /" "$work/out" && return 1; }
         done
     }
     for kib in 1024 2048 4096 8192 16384; do
