@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "mounts.h"
 #include "real.h"
 #include "core/draft.h"
 #include "core/proc.h"
@@ -24,6 +25,7 @@ struct alias {
 
 static struct alias aliases[2 * SS_ROOTS_MAX];
 static size_t alias_count;
+static struct ss_root roots[SS_ROOTS_MAX];
 static size_t root_count;
 
 static void add_alias(const char *text, const char *canonical)
@@ -44,12 +46,13 @@ static int fail(char *why, size_t size, const char *dir, const char *what, int e
     return -error;
 }
 
-static int check(const char *dir, char *why, size_t size)
+static int check(const char *dir, dev_t *device, char *why, size_t size)
 {
     struct stat st;
 
     if (stat(dir, &st) < 0)
         return fail(why, size, dir, "can not be protected", errno);
+    *device = st.st_dev;
     if (!S_ISDIR(st.st_mode))
         return fail(why, size, dir, "can not be protected", ENOTDIR);
     if (getxattr(dir, SS_SEAL_XATTR, NULL, 0) < 0 && (errno == ENOTSUP || errno == ENOSYS))
@@ -69,7 +72,8 @@ static int add_root(char *given, char *why, size_t size)
         return fail(why, size, given, "SAVESEAL_DIRS takes absolute names", EINVAL);
     if (is_savesealfs(given))
         return 0;
-    int r = check(given, why, size);
+    dev_t device = 0;
+    int r = check(given, &device, why, size);
     if (r < 0)
         return r;
     if (root_count == SS_ROOTS_MAX)
@@ -79,7 +83,7 @@ static int add_root(char *given, char *why, size_t size)
         return fail(why, size, given, "can not be protected", errno);
     if (strcmp(canonical, "/") == 0)
         return fail(why, size, given, "the root directory can not be protected", EINVAL);
-    root_count++;
+    roots[root_count++] = (struct ss_root){canonical, device};
     add_alias(canonical, canonical);
     if (strcmp(given, canonical) != 0)
         add_alias(given, canonical);
@@ -110,7 +114,7 @@ bool ss_roots_cover(const char *path, char canonical[PATH_MAX])
         int n = snprintf(canonical, PATH_MAX, "%s%s", alias->canonical, path + alias->len);
         return n > 0 && n < PATH_MAX;
     }
-    return false;
+    return strcmp(path, "/dev/null") != 0 && ss_mounts_cover(path, roots, root_count, canonical);
 }
 
 static int open_directory(const char *path, int flags)

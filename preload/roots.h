@@ -13,8 +13,9 @@
  * protects it, is left out. */
 int ss_roots_init(const char *dirs, char *why, size_t size);
 
-/* Is an absolute name without "." and ".." a name below a protected directory, as it was given or in its canonical
- * form? Then canonical (PATH_MAX) is that name in its canonical form. Symbolic links below the root are not looked at.
+/* Is an absolute name without "." and ".." a name below a protected directory, as it was given, in its canonical form,
+ * or by a bind mount (mounts.h: which is looked for when a name is asked for that is no other, but /dev/null)? Then
+ * canonical (PATH_MAX) is that name in its canonical form. Symbolic links below the root are not looked at.
  */
 bool ss_roots_cover(const char *path, char canonical[PATH_MAX]);
 

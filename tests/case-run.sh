@@ -202,6 +202,30 @@ for path in sys.argv[1] + "/dangling", sys.argv[1] + "/../" + os.path.basename(s
     equal "closed: it is made" "$(entry "$mnt" made | head -n 1)" "image sealed intact"
 }
 
+# The directory, one below it, and one above it, by other names; and one of those that is gone.
+bind_mounts() {
+    local name dir killed="draft interrupted writer-vanished its writer ended without closing it"
+    mkdir -p "$mnt/below" "$work"/{'an other',above,below}
+    mount --bind "$mnt" "$work/an other"
+    mount --bind "$mnt/below" "$work/below"
+    mount --bind "$work" "$work/above"
+    for name in "an other/bound" "below/bound" "above/back/above"; do
+        dir=$mnt
+        [[ $name != below/* ]] || dir=$mnt/below
+        under bash -c 'exec >"$0"; printf half; kill -KILL $$' "$work/$name"
+        equal "a bind mount, $name: killed" "$(entry "$dir" "${name##*/}")" "$killed"
+        (cd "$work/${name%/*}" && under bash -c 'printf whole >"$0"; cat "$0"' "${name##*/}") >"$said"
+        equal "and saved" "$(<"$said"), $(<"$dir/${name##*/}"), $(entry "$dir" "${name##*/}")" "whole, whole, image sealed intact"$'\n'"$killed"
+    done
+    under "$python" -c 'import subprocess, sys
+open(sys.argv[1] + "/before", "w").write("x")
+subprocess.check_call(["umount", sys.argv[1]])
+open(sys.argv[1] + "/after", "w").write("x")' "$work/an other"
+    umount "$work/below" "$work/above"
+    equal "while it is mounted it is the directory, and then it is not" \
+        "$(entry "$mnt" before), $(entry "$work/an other" after), $(ls "$work/an other")" "image sealed intact, image unsealed unsealed, after"
+}
+
 # A memory file system without a size has no free blocks, and room all the same.
 without_size() {
     mkdir "$work/memory"
@@ -361,6 +385,10 @@ redis_answers() { [ "$(redis ping)" = PONG ]; }
 redis_rests() { ! redis info persistence | grep -q '_in_progress:1'; }
 redis_whole() { "$SAVESEAL" verify "$mnt/dump.rdb" | grep -q ': whole (seal'; }
 case_cleanup() {
+    local dir
+    for dir in above below 'an other'; do
+        if mountpoint -q "$work/$dir"; then umount "$work/$dir"; fi
+    done
     [ -n "${server:-}" ] || return
     pkill -KILL -P "$server" # a slow BGSAVE
     kill -KILL "$server"
@@ -453,7 +481,7 @@ redis_daemon() {
     redis_log
 }
 
-for part in newer_names never_cut bad_arguments hard_programs refused refused_go started versions kills together commit_at_exit links without_size only_libvirt reported unnoticed redis_daemon; do
+for part in newer_names never_cut bad_arguments hard_programs refused refused_go started versions kills together commit_at_exit links bind_mounts without_size only_libvirt reported unnoticed redis_daemon; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done
