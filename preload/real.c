@@ -26,8 +26,8 @@ static int fstatat_by_number(int dirfd, const char *path, struct stat *st, int f
 static const struct {
     const char *name, *version;
 } newest[] = {
-    {"__libc_start_main", "GLIBC_2.34"}, {"posix_spawn", "GLIBC_2.15"}, {"posix_spawnp", "GLIBC_2.15"},
-    {"quick_exit", "GLIBC_2.24"},        {"realpath", "GLIBC_2.3"},
+    {"__libc_start_main", "GLIBC_2.34"}, {"glob", "GLIBC_2.27"},       {"posix_spawn", "GLIBC_2.15"},
+    {"posix_spawnp", "GLIBC_2.15"},      {"quick_exit", "GLIBC_2.24"}, {"realpath", "GLIBC_2.3"},
 };
 
 static void *look_up(const char *name)

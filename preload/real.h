@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -58,6 +59,7 @@ int __libc_start_main(int (*begin)(int, char **, char **), int count, char **arg
     X(realpath)                                                                                                        \
     X(readdir)                                                                                                         \
     X(readdir_r)                                                                                                       \
+    X(glob)                                                                                                            \
     X(scandirat)                                                                                                       \
     X(setxattr)                                                                                                        \
     X(fsetxattr)                                                                                                       \

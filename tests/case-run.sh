@@ -369,7 +369,7 @@ hard_programs() {
     "$tool" run --dir "$mnt" -- bash -c 'exec >"$0"; echo >&2; exec sleep 60' "$mnt/others" 2>"$said" &
     looker=$!
     check "another draft is there" wait_until 10 [ -s "$said" ]
-    check "scandir and readdir_r list its own draft, and no hidden name" under timeout 60 "$TEST_BIN_DIR/savers" list "$mnt/list"
+    check "scandir, readdir_r and glob list its own draft, and no hidden name" under timeout 60 "$TEST_BIN_DIR/savers" list "$mnt/list"
     kill "$looker"
     wait "$looker" 2>/dev/null
     equal "status and salvage give the same reason" \

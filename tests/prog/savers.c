@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -336,6 +337,25 @@ static int is_wanted(const struct dirent *entry)
     return strcmp(entry->d_name, strrchr(path, '/') + 1) == 0;
 }
 
+/* glob, with hidden names, too: leaves the caller's structure as it is for globfree. */
+static void find_by_pattern(const char *dir)
+{
+    char pattern[4096 + 16];
+    glob_t found;
+    size_t times = 0;
+
+    snprintf(pattern, sizeof pattern, "%s/*", dir);
+    must(glob(pattern, GLOB_PERIOD, NULL, &found) == 0, "glob");
+    snprintf(pattern, sizeof pattern, "%s/.saveseal.*", dir);
+    must(glob(pattern, GLOB_APPEND | GLOB_NOMAGIC, NULL, &found) == GLOB_NOMATCH, "glob finds hidden names");
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        must(!strstr(found.gl_pathv[i], "/.saveseal."), "glob finds hidden names");
+        times += strcmp(found.gl_pathv[i], path) == 0;
+    }
+    must(times == 1, "glob does not find its own draft");
+    globfree(&found);
+}
+
 /* Its own draft is listed under its public name, and nobody's under its hidden one. */
 static void list(void)
 {
@@ -362,6 +382,7 @@ static void list(void)
         must(room[i] == 'x', "readdir_r writes past its buffer");
     free(room);
     closedir(directory);
+    find_by_pattern(dir);
     must(write(fd, block, sizeof block) == sizeof block && close(fd) == 0, "close");
 }
 
