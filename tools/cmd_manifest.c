@@ -13,6 +13,7 @@
 #include "quantity.h"
 #include "queue.h"
 #include "report.h"
+#include "temporary.h"
 #include "verify_run.h"
 
 static const char help[] = "Lists files with size, fs-verity digest and SHA-256, for saveseal verify\n"
@@ -30,10 +31,18 @@ static const char help[] = "Lists files with size, fs-verity digest and SHA-256,
                            "Exit status: 0 all listed; else nothing is written: 1 a file is damaged; 2 no\n"
                            "such file, no image, no permission; 3 temporary: try again.\n";
 
-#define TEMPORARY ".saveseal-manifest-XXXXXX"
+/* Where it goes to. */
+struct output {
+    const char *path; /* as it was given; NULL: to the standard output */
+    struct ss_place place;
+    char name[NAME_MAX + 1];
+    struct stat old; /* the file that is there already */
+    bool has_old;
+};
 
 struct listing {
     FILE *text; /* the manifest, in memory until it is known to be whole */
+    size_t count;
     enum ss_class worst;
 };
 
@@ -55,57 +64,56 @@ static void list(void *context, const struct verify_answer *answer)
     SS_AUTO_FREE char *lines = report_must(ss_manifest_lines(path, &is));
     if (fputs(lines, listing->text) == EOF)
         report_must(NULL);
+    listing->count++;
 }
 
 /* ---- the file ---- */
 
-static int write_all(int fd, const char *text, size_t len)
+/* Looks before all is read where it will go. A symbolic link is not followed: in a directory that others write to it
+ * might lead to any file of the caller's. Something else than a file is not replaced. Returns 0 or -errno. */
+static int find_output(struct output *output)
+{
+    struct stat *old = &output->old;
+
+    int r = ss_place_of(output->path, &output->place, output->name);
+    if (r < 0)
+        return r;
+    output->has_old = fstatat(output->place.seen, output->name, old, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!output->has_old && errno != ENOENT)
+        return -errno;
+    if (output->has_old && !S_ISREG(old->st_mode))
+        return -EISDIR;
+    return faccessat(output->place.seen, ".", W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
+}
+
+static int write_all(int fd, const struct output *output, const char *text, size_t len)
 {
     size_t done;
     mode_t mask = umask(0);
 
     umask(mask);
-    if (fchmod(fd, 0666 & ~mask) < 0)
+    if (fchmod(fd, output->has_old ? output->old.st_mode & 0777 : 0666 & ~mask) < 0)
         return -errno;
     int r = ss_pwrite_full(fd, text, len, 0, &done);
     return r == 0 && fsync(fd) < 0 ? -errno : r;
 }
 
 /* Under its name there is the old one, or the whole new one. */
-static int write_file(const char *path, const char *text, size_t len)
+static int write_file(const struct output *output, const char *text, size_t len)
 {
-    SS_PLACE_AUTO_CLOSE struct ss_place place = SS_PLACE_NONE;
-    SS_AUTO_FREE char *temporary = report_must(ss_place_sibling(path, TEMPORARY));
-    char name[NAME_MAX + 1];
+    char temporary[TEMPORARY_NAME_SIZE];
+    int dir = output->place.seen;
 
-    int r = ss_place_of(path, &place, name);
-    if (r < 0)
-        return r;
-    SS_AUTO_CLOSE int fd = mkostemp(temporary, O_CLOEXEC);
+    temporary_name(temporary_manifest, temporary_number(), temporary);
+    SS_AUTO_CLOSE int fd = temporary_create(dir, temporary);
     if (fd < 0)
-        return -errno;
-    r = write_all(fd, text, len);
-    if (r == 0 && rename(temporary, path) < 0)
+        return fd;
+    int r = write_all(fd, output, text, len);
+    if (r == 0 && renameat(dir, temporary, dir, output->name) < 0)
         r = -errno;
     if (r < 0)
-        unlink(temporary);
-    return r < 0 ? r : ss_draft_sync_dir(place.seen);
-}
-
-/* The file behind links, if there is one already. Something else than a file is not replaced. */
-static int find_output(const char *output, char **path, struct stat *st)
-{
-    *path = NULL;
-    if (stat(output, st) < 0) {
-        if (errno != ENOENT)
-            return -errno;
-        *path = report_must(strdup(output));
-        return 0;
-    }
-    if (!S_ISREG(st->st_mode))
-        return -EISDIR;
-    *path = realpath(output, NULL);
-    return *path ? 1 : -errno;
+        unlinkat(dir, temporary, 0);
+    return r < 0 ? r : ss_draft_sync_dir(dir);
 }
 
 /* ---- the run ---- */
@@ -114,27 +122,32 @@ static enum ss_class fail(const char *path, int error)
 {
     struct ss_judgement why;
 
-    if (error == -EISDIR)
-        ss_judge(&why, SS_NOT_A_FILE, "only a regular file can be replaced");
+    if (error == -EFBIG)
+        ss_judge(&why, SS_REQUEST_REFUSED, "it would be too long to be read: make several, of fewer files each");
+    else if (error == -EISDIR || error == -ELOOP)
+        ss_judge(&why, SS_NOT_A_FILE, "only a regular file, and no link, can be replaced");
     else
         ss_judge_errno(&why, error);
     return report_judgement(path, &why);
 }
 
-static enum ss_class put_out(const char *path, const char *text, size_t len)
+static enum ss_class put_out(const struct output *output, const char *text, size_t len)
 {
     int r = 0;
 
-    if (path)
-        r = write_file(path, text, len);
+    if (len > SS_MANIFEST_MAX)
+        r = -EFBIG;
+    else if (output->path)
+        r = write_file(output, text, len);
     else
         fwrite(text, 1, len, stdout); /* main() looks whether it arrived */
-    return r < 0 ? fail(path, r) : SS_CLASS_INTACT;
+    return r < 0 ? fail(output->path ? output->path : "the manifest", r) : SS_CLASS_INTACT;
 }
 
-static enum ss_class make_manifest(struct verify_run *run, const char *path)
+static enum ss_class make_manifest(struct verify_run *run, const struct output *output)
 {
     struct listing listing = {.worst = SS_CLASS_INTACT};
+    char end[SS_MANIFEST_END_SIZE];
     char *text = NULL;
     size_t len = 0;
 
@@ -143,6 +156,8 @@ static enum ss_class make_manifest(struct verify_run *run, const char *path)
     run->answer = list;
     run->context = &listing;
     verify_run(run);
+    ss_manifest_end(listing.count, end);
+    fputs(end, listing.text);
     if (fclose(listing.text) != 0)
         report_must(NULL);
     SS_AUTO_FREE char *whole = text;
@@ -150,7 +165,7 @@ static enum ss_class make_manifest(struct verify_run *run, const char *path)
     if (stopped)
         listing.worst = ss_class_worse(listing.worst, SS_CLASS_TEMPORARY);
     if (listing.worst == SS_CLASS_INTACT)
-        return put_out(path, whole, len);
+        return put_out(output, whole, len);
     report("no manifest was written%s%s", stopped ? ": stopped by " : "", stopped ? stopped : "");
     return listing.worst;
 }
@@ -158,15 +173,14 @@ static enum ss_class make_manifest(struct verify_run *run, const char *path)
 static enum ss_class run(int argc, char **argv)
 {
     bool recursive = false;
-    const char *output = NULL, *jobs = NULL, *rate = NULL;
+    struct output output = {.path = NULL, .place = SS_PLACE_NONE};
+    const char *jobs = NULL, *rate = NULL;
     const struct command_flag flags[] = {{"recursive", &recursive, NULL},
-                                         {"output", NULL, &output},
+                                         {"output", NULL, &output.path},
                                          {"jobs", NULL, &jobs},
                                          {"rate", NULL, &rate},
                                          {NULL, NULL, NULL}};
     uint64_t count = verify_run_jobs(), bytes = 0;
-    SS_AUTO_FREE char *path = NULL;
-    struct stat own;
     struct limit limit;
     enum ss_class class;
 
@@ -177,9 +191,11 @@ static enum ss_class run(int argc, char **argv)
         return command_usage(&command_manifest, "--jobs is a number from 1 to %d", QUEUE_THREADS_MAX);
     if (rate && quantity_size(rate, &bytes) < 0)
         return command_usage(&command_manifest, "--rate is bytes a second: a number, and K, M, G or T behind it");
-    int r = output ? find_output(output, &path, &own) : 0;
-    if (r < 0)
-        return fail(output, r);
+    int r = output.path ? find_output(&output) : 0;
+    if (r < 0) {
+        ss_place_close(&output.place);
+        return fail(output.path, r);
+    }
     struct verify_run run = {
         .wanted = {.level = SS_CHECK_WHOLE},
         .paths = argv + first,
@@ -188,12 +204,13 @@ static enum ss_class run(int argc, char **argv)
         .digests = true,
         .skip_drafts = true,
         .jobs = (unsigned)count,
-        .own = r == 1 ? &own : NULL,
+        .own = output.has_old ? &output.old : NULL,
         .limit = &limit,
     };
     limit_start(&limit, bytes, 0, 0);
-    class = make_manifest(&run, path);
+    class = make_manifest(&run, &output);
     limit_end(&limit);
+    ss_place_close(&output.place);
     return class;
 }
 

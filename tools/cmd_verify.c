@@ -20,7 +20,8 @@ static const char help[] = "Compares each image with its seal: size, header and 
                            "  -r, --recursive  all files in directories and below; DIR may be a mount\n"
                            "  --against FILE   compare with what FILE, a manifest (of saveseal manifest, or\n"
                            "              of sha256sum) has listed, or with another image FILE. With a\n"
-                           "              manifest and no PATH: all files that are listed\n"
+                           "              manifest and no PATH: all files that are listed; with -r\n"
+                           "              those below DIR that are not there are told\n"
                            "  --bitmap NAME[=DISK]  instead: can an incremental backup of this qcow2 image\n"
                            "              rely on the checkpoint NAME? DISK is libvirt's name for it\n"
                            "\n"
@@ -53,6 +54,7 @@ struct request {
 struct telling {
     const struct request *asked;
     const struct verify_wanted *wanted;
+    struct limit *limit;
     struct tally tally;
 };
 
@@ -127,7 +129,8 @@ static void tell(void *context, const struct verify_answer *answer)
     else
         verify_text_answer(telling->wanted, answer);
     tally_add(&telling->tally, &answer->check, answer->item.dir != NULL);
-    fflush(stdout); /* each answer as soon as it is known: the next file may take minutes */
+    if (fflush(stdout) != 0 || ferror(stdout)) /* each answer as soon as it is known: the next file may take minutes */
+        limit_stop_output(telling->limit);
 }
 
 static void tell_summary(struct telling *telling, const char *stopped)
@@ -163,15 +166,16 @@ static enum ss_class run_against(struct verify_run *run, const struct request *a
         return command_usage(&command_verify, "a name is missing");
     verify_run(run);
     const char *stopped = limit_text(run->limit);
-    if (stopped && telling->tally.worst != SS_CLASS_DAMAGED)
+    if (stopped)
         telling->tally.worst = ss_class_worse(telling->tally.worst, SS_CLASS_TEMPORARY);
-    tell_summary(telling, stopped);
+    /* The summary has the last word, with the exit status: so what can still fail comes before it. */
     int r = run->state ? state_save(run->state, !stopped) : 0;
     if (r < 0) {
         struct ss_judgement why;
         ss_judge_errno(&why, r);
-        return ss_class_worse(telling->tally.worst, report_judgement(asked->state, &why));
+        telling->tally.worst = ss_class_worse(telling->tally.worst, report_judgement(asked->state, &why));
     }
+    tell_summary(telling, stopped);
     return telling->tally.worst;
 }
 
@@ -208,7 +212,7 @@ static bool open_state(struct verify_run *run, const struct request *asked, enum
 
     /* Of another version of the manifest the answers would be others. */
     if (run->against)
-        ss_verify_stamp(&run->against->st, stamp);
+        ss_verify_stamp(&run->against->st, run->against->fs, stamp);
     SS_AUTO_FREE char *against =
         report_format("%s%s%s", asked->against ? asked->against : "", *stamp ? " " : "", stamp);
     run->state = state_open(asked->state, modes[run->wanted.level], against, &why);
@@ -238,7 +242,7 @@ static enum ss_class run(int argc, char **argv)
         .limit = &limit,
         .answer = tell,
     };
-    struct telling telling = {.asked = &asked, .wanted = &run.wanted};
+    struct telling telling = {.asked = &asked, .wanted = &run.wanted, .limit = &limit};
     run.context = &telling;
     limit_start(&limit, asked.rate_bytes, asked.limit_bytes, asked.limit_seconds);
     if ((!asked.against || open_against(&run, asked.against, &against, &class)) &&

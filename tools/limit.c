@@ -81,20 +81,34 @@ bool limit_may_begin(struct limit *limit, uint64_t size)
     return true;
 }
 
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* How long len bytes take, in ns; for ever when that is no number any more. */
+static uint64_t time_of(uint64_t len, uint64_t rate)
+{
+    uint64_t seconds = len / rate, rest = len % rate; /* the rest, less than a second, as a part of one */
+
+    if (seconds >= UINT64_MAX / SS_SECOND_NS)
+        return UINT64_MAX;
+    return seconds * SS_SECOND_NS + (uint64_t)((double)rest / (double)rate * (double)SS_SECOND_NS);
+}
+
 /* When the read may be. */
-static uint64_t reserve(struct limit *limit, size_t len)
+static uint64_t reserve(struct limit *limit, uint64_t len)
 {
     uint64_t now = ss_now_ns();
-    double seconds = (double)len / (double)limit->rate;
 
     pthread_mutex_lock(&limit->lock);
     uint64_t when = limit->free_at > now ? limit->free_at : now;
-    limit->free_at = when + (uint64_t)(seconds * (double)SS_SECOND_NS);
+    limit->free_at = sum(when, time_of(len, limit->rate));
     pthread_mutex_unlock(&limit->lock);
     return when;
 }
 
-int limit_admit(struct limit *limit, size_t len)
+int limit_admit(struct limit *limit, uint64_t len)
 {
     uint64_t when = limit->rate ? reserve(limit, len) : 0;
 
@@ -108,6 +122,16 @@ int limit_admit(struct limit *limit, size_t len)
     return -ECANCELED;
 }
 
+bool limit_is_signalled(const struct limit *limit)
+{
+    return atomic_load(&limit->signal) != 0;
+}
+
+void limit_stop_output(struct limit *limit)
+{
+    stop(limit, LIMIT_OUTPUT);
+}
+
 const char *limit_text(const struct limit *limit)
 {
     switch ((enum limit_reason)atomic_load(&limit->reason)) {
@@ -117,6 +141,8 @@ const char *limit_text(const struct limit *limit)
         return "--max-time is over";
     case LIMIT_BYTES:
         return "--max-bytes is used up";
+    case LIMIT_OUTPUT:
+        return "the standard output can not be written";
     case LIMIT_SIGNAL:
         return atomic_load(&limit->signal) == SIGINT    ? "SIGINT"
                : atomic_load(&limit->signal) == SIGTERM ? "SIGTERM"

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum limit_reason { LIMIT_NONE, LIMIT_TIME, LIMIT_BYTES, LIMIT_SIGNAL };
+enum limit_reason { LIMIT_NONE, LIMIT_TIME, LIMIT_BYTES, LIMIT_SIGNAL, LIMIT_OUTPUT };
 
 struct limit {
     uint64_t rate;     /* bytes a second, 0 any */
@@ -35,10 +35,16 @@ bool limit_may_begin(struct limit *limit, uint64_t size);
 
 /* Before len bytes are read, or after: waits as long as the rate demands. Returns 0, or -ECANCELED when the run is to
  * end. Thread-safe. */
-int limit_admit(struct limit *limit, size_t len);
+int limit_admit(struct limit *limit, uint64_t len);
 
 /* Is the run to end? Thread-safe. */
 bool limit_is_over(struct limit *limit);
+
+/* Did a signal come? Then nothing more is to be looked for, either. Thread-safe. */
+bool limit_is_signalled(const struct limit *limit);
+
+/* Ends the run, because its answers do not arrive. Thread-safe. */
+void limit_stop_output(struct limit *limit);
 
 /* What ended it, for people: "--max-time is over", "SIGINT"; NULL when nothing did. */
 const char *limit_text(const struct limit *limit);

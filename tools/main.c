@@ -1,8 +1,10 @@
 /* saveseal: says what is whole in a save directory, what is damaged, and what to do about it. */
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "core/util.h"
@@ -87,8 +89,22 @@ static void keep_little_memory(void)
 #endif
 }
 
+/* No file of ours may get the number of a stream that is closed, or what is told would be written into it. These are
+ * for reading, so that a write is the error that it was, and a program that run starts does not get them. */
+static void hold_streams(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    hold_streams();
     keep_little_memory();
     enum ss_class class = run(argc, argv);
 

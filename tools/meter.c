@@ -5,7 +5,6 @@
 #include "core/check/draftfile.h"
 #include "core/thread.h"
 #include "progress.h"
-#include "walk.h"
 
 #define FIRST_SECONDS 0.5 /* what is done before needs no line */
 #define UPDATE_SECONDS 0.1
@@ -26,9 +25,9 @@ static void *count(void *argument)
     struct walk_item item;
     struct stat st;
 
-    struct walk *walk = walk_start(meter->paths, meter->count, meter->recursive);
+    struct walk *walk = walk_start(meter->paths, meter->count, meter->mode);
     while (!atomic_load(&meter->ended) && walk_next(walk, &item)) {
-        if (!item.sorry && !ss_draftfile_named(item.name) && walk_item_stat(&item, &st) == 0)
+        if (!item.sorry && !ss_draftfile_named(item.name) && walk_item_stat(&item, &st) == 0 && S_ISREG(st.st_mode))
             atomic_fetch_add(&meter->total, meter->files ? 1 : (uint64_t)st.st_size);
         walk_item_free(&item);
     }
@@ -37,10 +36,10 @@ static void *count(void *argument)
     return NULL;
 }
 
-void meter_start(struct meter *meter, char *const *paths, size_t paths_count, bool recursive, bool files)
+void meter_start(struct meter *meter, char *const *paths, size_t paths_count, enum walk_mode mode, bool files)
 {
     *meter = (struct meter){
-        .wanted = progress_on_terminal(), .files = files, .recursive = recursive, .paths = paths, .count = paths_count};
+        .wanted = progress_on_terminal(), .files = files, .mode = mode, .paths = paths, .count = paths_count};
     pthread_mutex_init(&meter->lock, NULL);
     if (!meter->wanted)
         return;

@@ -9,9 +9,11 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "walk.h"
+
 struct meter {
     bool wanted, files; /* files: these are counted, not bytes */
-    bool recursive;
+    enum walk_mode mode;
     char *const *paths;
     size_t count;
 
@@ -26,7 +28,7 @@ struct meter {
     struct timespec start, last;
 };
 
-void meter_start(struct meter *meter, char *const *paths, size_t count, bool recursive, bool files);
+void meter_start(struct meter *meter, char *const *paths, size_t count, enum walk_mode mode, bool files);
 void meter_end(struct meter *meter);
 
 /* So much more was done. Thread-safe. */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,14 +11,16 @@
 #include "core/draft.h"
 #include "core/util.h"
 #include "report.h"
+#include "temporary.h"
 
 #define SAVE_EVERY_NS (SS_SECOND_NS / 4)
 #define SAVE_SHARE 20 /* it is saved so seldom that it takes at most one part in so many of the time */
-#define TEMPORARY ".saveseal-state-XXXXXX"
 
 struct state {
-    const char *path;
-    int fd; /* of the file that has the name now; holds the lock */
+    struct ss_place place; /* its directory */
+    char name[NAME_MAX + 1];
+    char temporary[TEMPORARY_NAME_SIZE]; /* what the next one is called until it is whole; of the lock's holder alone */
+    int fd;                              /* of the file that has the name now; holds the lock */
     mode_t file_mode;
     struct ss_verify_state known; /* by earlier runs; one that was found anew has an empty stamp */
     struct ss_verify_result *added;
@@ -37,22 +40,23 @@ static int lock_file(int fd)
     return errno == EAGAIN || errno == EACCES ? -EAGAIN : -errno;
 }
 
-/* Does the path still lead to the file that is open? */
-static bool in_place(const char *path, int fd)
+/* Is the file of that name still the one that is open? */
+static bool in_place(const struct state *state, int fd)
 {
     struct stat named, open;
 
-    return lstat(path, &named) == 0 && fstat(fd, &open) == 0 && named.st_dev == open.st_dev &&
-           named.st_ino == open.st_ino;
+    return fstatat(state->place.seen, state->name, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &open) == 0 &&
+           named.st_dev == open.st_dev && named.st_ino == open.st_ino;
 }
 
 /* Opens and locks. Returns a descriptor, -EAGAIN when another has the lock, or -errno. */
-static int open_locked(const char *path)
+static int open_locked(const struct state *state)
 {
+    const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     struct stat st;
 
     for (;;) {
-        SS_AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+        SS_AUTO_CLOSE int fd = openat(state->place.seen, state->name, flags, 0666);
         if (fd < 0 || fstat(fd, &st) < 0)
             return -errno;
         if (!S_ISREG(st.st_mode))
@@ -60,7 +64,7 @@ static int open_locked(const char *path)
         int r = lock_file(fd);
         if (r < 0)
             return r;
-        if (in_place(path, fd)) /* else another run has replaced it between the two */
+        if (in_place(state, fd)) /* else another run has replaced it between the two */
             return ss_steal_fd(&fd);
     }
 }
@@ -125,23 +129,35 @@ static bool read_known(struct state *state, const char *mode, const char *agains
     return true;
 }
 
+/* Returns 0 with state->fd, or -errno as open_locked. */
+static int find_place(struct state *state, const char *path)
+{
+    int r = ss_place_of(path, &state->place, state->name);
+
+    if (r < 0)
+        return r;
+    temporary_name(temporary_state, temporary_number_of(state->name), state->temporary);
+    r = open_locked(state);
+    if (r >= 0)
+        state->fd = r;
+    return r < 0 ? r : 0;
+}
+
 struct state *state_open(const char *path, const char *mode, const char *against, struct ss_judgement *why)
 {
-    int fd = open_locked(path);
-
-    if (fd == -EAGAIN)
-        ss_judge(why, SS_BUSY, "another run has it");
-    else if (fd == -EISDIR || fd == -ELOOP)
-        ss_judge(why, SS_NOT_A_FILE, "a state is a regular file, and no link");
-    else if (fd < 0)
-        ss_judge_errno(why, fd);
-    if (fd < 0)
-        return NULL;
     struct state *state = report_must(calloc(1, sizeof *state));
-    state->path = path;
-    state->fd = fd;
-    if (read_known(state, mode, against, why)) {
-        int r = state_save(state, false); /* that it can not be written is told now, not after hours */
+
+    state->place = (struct ss_place)SS_PLACE_NONE;
+    state->fd = -1;
+    int r = find_place(state, path);
+    if (r == -EAGAIN)
+        ss_judge(why, SS_BUSY, "another run has it");
+    else if (r == -EISDIR || r == -ELOOP)
+        ss_judge(why, SS_NOT_A_FILE, "a state is a regular file, and no link");
+    else if (r < 0)
+        ss_judge_errno(why, r);
+    if (r == 0 && read_known(state, mode, against, why)) {
+        r = state_save(state, false); /* that it can not be written is told now, not after hours */
         if (r == 0)
             return state;
         ss_judge_errno(why, r);
@@ -159,19 +175,21 @@ void state_close(struct state *state)
     free(state->added);
     ss_verify_state_free(&state->known);
     ss_cleanup_close(&state->fd);
+    ss_place_close(&state->place);
     free(state);
 }
 
 /* ---- remembering ---- */
 
-const struct ss_verify_result *state_find(const struct state *state, const char *path, const struct stat *st)
+const struct ss_verify_result *state_find(const struct state *state, const char *path, const struct stat *st,
+                                          uint64_t fs)
 {
     const struct ss_verify_result *known = ss_verify_state_find(&state->known, path);
     char stamp[SS_VERIFY_STAMP_SIZE];
 
     if (!known)
         return NULL;
-    ss_verify_stamp(st, stamp);
+    ss_verify_stamp(st, fs, stamp);
     return strcmp(known->stamp, stamp) == 0 ? known : NULL;
 }
 
@@ -182,7 +200,8 @@ bool state_is(const struct state *state, const struct stat *st)
     return fstat(state->fd, &own) == 0 && own.st_dev == st->st_dev && own.st_ino == st->st_ino;
 }
 
-void state_add(struct state *state, const char *path, const struct stat *st, enum ss_finding finding, bool content)
+void state_add(struct state *state, const char *path, const struct stat *st, uint64_t fs, enum ss_finding finding,
+               bool content)
 {
     const struct ss_verify_result *known = ss_verify_state_find(&state->known, path);
     char stamp[SS_VERIFY_STAMP_SIZE];
@@ -193,7 +212,7 @@ void state_add(struct state *state, const char *path, const struct stat *st, enu
         state->room = 2 * state->room + 64;
         state->added = report_must(reallocarray(state->added, state->room, sizeof *state->added));
     }
-    ss_verify_stamp(st, stamp);
+    ss_verify_stamp(st, fs, stamp);
     state->added[state->count++] = (struct ss_verify_result){
         .path = report_must(strdup(path)),
         .stamp = report_must(strdup(stamp)),
@@ -207,15 +226,19 @@ void state_add(struct state *state, const char *path, const struct stat *st, enu
 
 /* ---- saving ---- */
 
-static int put_results(FILE *file, const struct ss_verify_result *results, size_t count)
+static int put_results(FILE *file, const struct ss_verify_result *results, size_t count, size_t *written)
 {
     char line[SS_VERIFY_STATE_LINE_MAX];
 
     for (size_t i = 0; i < count; i++) {
         ssize_t len = *results[i].stamp ? ss_verify_result_encode(&results[i], line) : 0;
-        if (len > 0 && fwrite(line, 1, (size_t)len, file) != (size_t)len)
+        if (len <= 0) /* one whose path is too long for a line is looked at again by each run */
+            continue;
+        if ((size_t)len > SS_VERIFY_STATE_MAX - *written) /* the next run would not read it */
+            return -EFBIG;
+        if (fwrite(line, 1, (size_t)len, file) != (size_t)len)
             return -errno;
-        /* One whose path is too long for a line is looked at again by each run. */
+        *written += (size_t)len;
     }
     return 0;
 }
@@ -227,23 +250,23 @@ static int put_all(FILE *file, const struct state *state)
     ssize_t len = ss_verify_state_encode(&state->known, line);
     if (len < 0)
         return (int)len;
-    if (fwrite(line, 1, (size_t)len, file) != (size_t)len)
+    size_t written = (size_t)len;
+    if (fwrite(line, 1, written, file) != written)
         return -errno;
-    int r = put_results(file, state->known.result, state->known.count);
+    int r = put_results(file, state->known.result, state->known.count, &written);
     if (r == 0)
-        r = put_results(file, state->added, state->count);
+        r = put_results(file, state->added, state->count, &written);
     if (r == 0 && (fflush(file) != 0 || fsync(fileno(file)) < 0))
         r = -errno;
     return r;
 }
 
-/* Writes a new file, which is locked before it gets the name, and takes the old one's place in *state. */
-static int replace(struct state *state, const char *temporary, int fd)
+/* Writes all into the new file, which is locked before it gets the name, and lets it take the old one's place in
+ * *state. */
+static int replace(struct state *state, int fd)
 {
-    SS_PLACE_AUTO_CLOSE struct ss_place place = SS_PLACE_NONE;
     SS_AUTO_CLOSE int held = fd;
-    char name[NAME_MAX + 1];
-    int copy = dup(fd);
+    int dir = state->place.seen, copy = dup(fd);
     FILE *file = copy < 0 ? NULL : fdopen(copy, "w");
 
     if (!file) {
@@ -257,26 +280,26 @@ static int replace(struct state *state, const char *temporary, int fd)
         r = fchmod(held, state->file_mode) < 0 ? -errno : put_all(file, state);
     if (fclose(file) != 0 && r == 0)
         r = -errno;
-    if (r == 0 && rename(temporary, state->path) < 0)
+    if (r == 0 && renameat(dir, state->temporary, dir, state->name) < 0)
         r = -errno;
     if (r < 0)
         return r;
     ss_cleanup_close(&state->fd);
     state->fd = ss_steal_fd(&held);
-    r = ss_place_of(state->path, &place, name);
-    return r < 0 ? r : ss_draft_sync_dir(place.seen);
+    return ss_draft_sync_dir(dir);
 }
 
 int state_save(struct state *state, bool finished)
 {
-    SS_AUTO_FREE char *temporary = report_must(ss_place_sibling(state->path, TEMPORARY));
     uint64_t begin = ss_now_ns();
+    int dir = state->place.seen;
 
     state->known.finished = finished;
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    int r = fd < 0 ? -errno : replace(state, temporary, fd);
+    unlinkat(dir, state->temporary, 0); /* of a run that was killed: who has the lock is the only one to write it */
+    int fd = temporary_create(dir, state->temporary);
+    int r = fd < 0 ? fd : replace(state, fd);
     if (r < 0 && fd >= 0)
-        unlink(temporary); /* does nothing when the name is gone with the rename */
+        unlinkat(dir, state->temporary, 0); /* does nothing when the name is gone with the rename */
     state->saved_at = ss_now_ns();
     state->save_took = state->saved_at - begin;
     return r;

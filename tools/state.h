@@ -16,16 +16,18 @@ struct state;
  * is none, or one of another kind of run, which is left alone. */
 struct state *state_open(const char *path, const char *mode, const char *against, struct ss_judgement *why);
 
-/* What is remembered of a file, if it is still the same; or NULL. */
-const struct ss_verify_result *state_find(const struct state *state, const char *path, const struct stat *st);
+/* What is remembered of a file, if it is still the same; or NULL. st and fs as for ss_verify_stamp(). */
+const struct ss_verify_result *state_find(const struct state *state, const char *path, const struct stat *st,
+                                          uint64_t fs);
 
 /* Is it the file of the state itself? */
 bool state_is(const struct state *state, const struct stat *st);
 
 /* Remembers a file, st being from before it was verified. Saves now and then. */
-void state_add(struct state *state, const char *path, const struct stat *st, enum ss_finding finding, bool content);
+void state_add(struct state *state, const char *path, const struct stat *st, uint64_t fs, enum ss_finding finding,
+               bool content);
 
-/* Returns 0 or -errno. A later one that succeeds has everything. */
+/* Returns 0 or -errno, -EFBIG when it would be longer than what is read. A later one that succeeds has everything. */
 int state_save(struct state *state, bool finished);
 
 void state_close(struct state *state);

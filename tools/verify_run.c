@@ -1,7 +1,9 @@
 #include "verify_run.h"
 
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "bitmap.h"
 #include "core/check/draftfile.h"
@@ -15,8 +17,9 @@
 struct slot {
     struct verify_answer answer;
     struct verify_run *run;
-    struct stat st; /* before it was looked at */
-    bool has_st;
+    struct stat st;           /* before it was looked at */
+    uint64_t fs;              /* its file system, for the state */
+    bool has_st;              /* it is a regular file that has been there */
     bool known;               /* the answer is there already */
     _Atomic uint64_t counted; /* bytes of it that the meter has */
 };
@@ -83,8 +86,11 @@ static void check_file(struct slot *slot)
         .turn = &run->turn,
         .memory = &run->memory,
         .digests = run->digests,
+        .seal_only = item->part, /* its content is the directory's affair */
     };
 
+    if (item->part && options.level == SS_CHECK_DEEP)
+        options.level = SS_CHECK_WHOLE;
     if (run->against && !ss_draftfile_named(item->name)) {
         options.reference = against_find(run->against, item->path);
         if (!options.reference) {
@@ -103,8 +109,12 @@ static void pay(struct slot *slot)
     struct verify_run *run = slot->run;
     const struct ss_check *check = &slot->answer.check;
 
-    if (run->wanted.level == SS_CHECK_QUICK && check->size > 0)
-        limit_admit(run->limit, check->has_seal ? (size_t)check->seal.header_len : HEADER_SIZE);
+    if (slot->answer.item.part && check->why.finding == SS_UNSEALED) /* not looked at */
+        return;
+    if (run->wanted.level == SS_CHECK_QUICK && check->size > 0) {
+        uint64_t read = check->has_seal ? check->seal.header_len : HEADER_SIZE;
+        limit_admit(run->limit, read < check->size ? read : check->size);
+    }
     if (run->meter.files)
         meter_add(&run->meter, 1);
     else
@@ -144,7 +154,7 @@ static bool is_known(struct verify_run *run, struct slot *slot)
         return true;
     }
     const struct ss_verify_result *result =
-        run->state && slot->has_st ? state_find(run->state, answer->item.path, &slot->st) : NULL;
+        run->state && slot->has_st ? state_find(run->state, answer->item.path, &slot->st, slot->fs) : NULL;
     if (result) {
         ss_judge(&answer->check.why, result->finding, "%s", "");
         answer->check.content = result->content;
@@ -175,6 +185,32 @@ static bool is_passed_over(const struct verify_run *run, const struct slot *slot
                             (run->state && state_is(run->state, st)));
 }
 
+/* Looks what is there, where that is of interest. */
+static void look(const struct verify_run *run, struct slot *slot)
+{
+    const struct walk_item *item = &slot->answer.item;
+
+    if ((!run->state && !run->limit->bytes && !run->own) || item->sorry || ss_draftfile_named(item->name))
+        return;
+    slot->has_st = walk_item_stat(item, &slot->st) == 0 && S_ISREG(slot->st.st_mode);
+    if (slot->has_st && run->state)
+        slot->fs = walk_item_fs(item, &slot->st);
+}
+
+/* The next of the walk; and after it what it should have found. */
+static bool next_item(struct verify_run *run, struct walk_item *item)
+{
+    if (walk_next(run->walk, item))
+        return true;
+    if (run->missing || !run->recursive || !run->against)
+        return false;
+    size_t count = 0;
+    run->missing = against_missing(run->against, run->paths, run->count, &count);
+    walk_end(run->walk);
+    run->walk = walk_start(run->missing, count, WALK_NAMED);
+    return walk_next(run->walk, item);
+}
+
 static bool next(void *context, void *memory)
 {
     struct verify_run *run = context;
@@ -185,11 +221,14 @@ static bool next(void *context, void *memory)
     slot->run = run;
     do {
         walk_item_free(item);
-        if (atomic_load(&run->limit->reason) == LIMIT_SIGNAL || !walk_next(run->walk, item))
+        slot->has_st = false;
+        if (limit_is_signalled(run->limit) || !next_item(run, item))
             return false;
-        slot->has_st = (run->state || run->limit->bytes || run->own) && !item->sorry &&
-                       !ss_draftfile_named(item->name) && walk_item_stat(item, &slot->st) == 0;
+        if (run->against && !item->sorry)
+            against_note(run->against, item->path);
+        look(run, slot);
     } while (is_passed_over(run, slot));
+    walk_use(run->walk);
     slot->known = is_known(run, slot);
     return true;
 }
@@ -212,35 +251,62 @@ static bool worth_remembering(const struct slot *slot)
     return false;
 }
 
+/* What is not there any more is not in the tree, unless it is expected there. And a file in a directory that is an
+ * image, with no seal, is part of that answer. */
+static bool is_nothing(const struct verify_run *run, const struct verify_answer *answer)
+{
+    enum ss_finding finding = answer->check.why.finding;
+
+    if (answer->item.part && finding == SS_UNSEALED)
+        return true;
+    return answer->item.dir && finding == SS_NOT_FOUND &&
+           !(run->against && against_find(run->against, answer->item.path));
+}
+
 static void done(void *context, void *memory)
 {
     struct verify_run *run = context;
     struct slot *slot = memory;
     struct verify_answer *answer = &slot->answer;
 
-    /* What is not there any more is not in the tree. */
-    bool vanished = answer->item.dir && answer->check.why.finding == SS_NOT_FOUND;
-    if (!vanished) {
+    if (!is_nothing(run, answer)) {
         meter_hide(&run->meter);
         run->answer(run->context, answer);
         meter_show(&run->meter);
         if (run->state && worth_remembering(slot))
-            state_add(run->state, answer->item.path, &slot->st, answer->check.why.finding, answer->check.content);
+            state_add(run->state, answer->item.path, &slot->st, slot->fs, answer->check.why.finding,
+                      answer->check.content);
     }
     walk_item_free(&answer->item);
+}
+
+/* A file for each job, and a directory for each that waits: the usual limit is for programs that use select(). */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit); /* if it can not be, that is told of the file for which there is none */
+    }
 }
 
 void verify_run(struct verify_run *run)
 {
     static const struct queue_calls calls = {.next = next, .work = work, .done = done};
 
-    run->walk = walk_start(run->paths, run->count, run->recursive);
+    /* What is listed with digests are files. */
+    enum walk_mode mode = !run->recursive ? WALK_NAMED : run->digests || run->against ? WALK_FILES : WALK_IMAGES;
+
+    raise_descriptors();
+    run->walk = walk_start(run->paths, run->count, mode);
     pthread_mutex_init(&run->turn, NULL);
     ss_memory_init(&run->memory, SS_MEMORY_SHARED);
-    meter_start(&run->meter, run->paths, run->count, run->recursive, run->wanted.level == SS_CHECK_QUICK);
+    meter_start(&run->meter, run->paths, run->count, mode, run->wanted.level == SS_CHECK_QUICK);
     queue_run(run->jobs, sizeof(struct slot), &calls, run);
     meter_end(&run->meter);
     ss_memory_destroy(&run->memory);
     pthread_mutex_destroy(&run->turn);
     walk_end(run->walk);
+    free(run->missing);
 }

@@ -33,6 +33,7 @@ struct verify_run {
     void *context;
 
     struct walk *walk;       /* own: of the thread that runs all */
+    char **missing;          /* own: what a manifest has below the directories, and the walk has not found; or NULL */
     struct meter meter;      /* own */
     pthread_mutex_t turn;    /* own: struct ss_check_options has what it is for */
     struct ss_memory memory; /* own: so does it */

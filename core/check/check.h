@@ -34,6 +34,7 @@ struct ss_check_options {
     const struct ss_reference *reference;
 
     struct ss_memory *memory; /* what looks inside may take together: struct ss_inside_options has more. May be NULL */
+    bool seal_only; /* a file without a seal is SS_UNSEALED whatever is in it: its format is not looked at */
 
     bool digests; /* of a file that nothing is wrong with, tell verity and sha256; not with SS_CHECK_QUICK */
 };
@@ -61,7 +62,7 @@ void ss_judge_inside(const struct ss_check_options *options, struct ss_check *ch
  * is all written. Thread-safe. */
 void ss_check_path(const char *path, const struct ss_check_options *options, struct ss_check *check);
 
-/* The same for the file called name in a place, not following a symbolic link; path is what texts call it. */
+/* The same for what is called name in a place, not following a symbolic link; path is what texts call it. */
 void ss_check_at(const struct ss_place *place, const char *name, const char *path,
                  const struct ss_check_options *options, struct ss_check *check);
 

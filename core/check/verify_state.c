@@ -18,11 +18,21 @@
 
 static const char magic[] = "saveseal/1 " KEY_VERSION "=";
 
-void ss_verify_stamp(const struct stat *st, char stamp[SS_VERIFY_STAMP_SIZE])
+uint64_t ss_verify_fs(const struct statfs *fs)
 {
-    snprintf(stamp, SS_VERIFY_STAMP_SIZE, "%" PRIdMAX ":%" PRIuMAX ":%" PRIdMAX ".%09ld:%" PRIdMAX ".%09ld",
-             (intmax_t)st->st_size, (uintmax_t)st->st_ino, (intmax_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
-             (intmax_t)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
+    uint64_t id = 0;
+
+    _Static_assert(sizeof fs->f_fsid == sizeof id, "two integers");
+    memcpy(&id, &fs->f_fsid, sizeof id);
+    return id;
+}
+
+void ss_verify_stamp(const struct stat *st, uint64_t fs, char stamp[SS_VERIFY_STAMP_SIZE])
+{
+    snprintf(stamp, SS_VERIFY_STAMP_SIZE,
+             "%s-%" PRIx64 ":%" PRIdMAX ":%" PRIuMAX ":%" PRIdMAX ".%09ld:%" PRIdMAX ".%09ld", fs ? "fs" : "dev",
+             fs ? fs : (uint64_t)st->st_dev, (intmax_t)st->st_size, (uintmax_t)st->st_ino, (intmax_t)st->st_mtim.tv_sec,
+             st->st_mtim.tv_nsec, (intmax_t)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
 }
 
 /* ---- reading ---- */

@@ -5,8 +5,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 
 #include "core/finding.h"
 #include "core/record.h"
@@ -30,8 +32,12 @@ struct ss_verify_state {
     size_t count;
 };
 
-/* What changes when the file is another or has been changed. */
-void ss_verify_stamp(const struct stat *st, char stamp[SS_VERIFY_STAMP_SIZE]);
+/* What changes when the file is another or has been changed. fs is the id of its file system as statfs has it, 0 where
+ * it has none: then the device's number stands for it, which another mount may change. */
+void ss_verify_stamp(const struct stat *st, uint64_t fs, char stamp[SS_VERIFY_STAMP_SIZE]);
+
+/* The id for ss_verify_stamp. */
+uint64_t ss_verify_fs(const struct statfs *fs);
 
 /* Reads a whole state. *line is that of the first mistake, from 1. Returns 0; -EINVAL when it is no state at all,
  * -EPROTONOSUPPORT when it is one of a newer version, -EBADMSG when it is malformed, -ENOMEM. Sorted by path on
