@@ -122,9 +122,9 @@ int limit_admit(struct limit *limit, uint64_t len)
     return -ECANCELED;
 }
 
-bool limit_is_signalled(const struct limit *limit)
+bool limit_is_final(const struct limit *limit)
 {
-    return atomic_load(&limit->signal) != 0;
+    return atomic_load(&limit->signal) != 0 || atomic_load(&limit->reason) == LIMIT_OUTPUT;
 }
 
 void limit_stop_output(struct limit *limit)

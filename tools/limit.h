@@ -40,8 +40,8 @@ int limit_admit(struct limit *limit, uint64_t len);
 /* Is the run to end? Thread-safe. */
 bool limit_is_over(struct limit *limit);
 
-/* Did a signal come? Then nothing more is to be looked for, either. Thread-safe. */
-bool limit_is_signalled(const struct limit *limit);
+/* Did a signal come, or do the answers not arrive? Then what is left is not even to be counted. Thread-safe. */
+bool limit_is_final(const struct limit *limit);
 
 /* Ends the run, because its answers do not arrive. Thread-safe. */
 void limit_stop_output(struct limit *limit);

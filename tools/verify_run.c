@@ -222,7 +222,7 @@ static bool next(void *context, void *memory)
     do {
         walk_item_free(item);
         slot->has_st = false;
-        if (limit_is_signalled(run->limit) || !next_item(run, item))
+        if (limit_is_final(run->limit) || !next_item(run, item))
             return false;
         if (run->against && !item->sorry)
             against_note(run->against, item->path);
@@ -273,10 +273,9 @@ static void done(void *context, void *memory)
         meter_hide(&run->meter);
         run->answer(run->context, answer);
         meter_show(&run->meter);
-        if (run->state && worth_remembering(slot))
-            state_add(run->state, answer->item.path, &slot->st, slot->fs, answer->check.why.finding,
-                      answer->check.content);
     }
+    if (run->state && !answer->remembered && worth_remembering(slot))
+        state_add(run->state, answer->item.path, &slot->st, slot->fs, answer->check.why.finding, answer->check.content);
     walk_item_free(&answer->item);
 }
 

@@ -54,10 +54,10 @@ static void test_stop(void **state)
     (void)state;
     limit_start(&limit, 1, 0, 0);
     assert_int_equal(limit_admit(&limit, UINT64_MAX), 0);
-    assert_false(limit_is_signalled(&limit));
+    assert_false(limit_is_final(&limit));
     assert_int_equal(raise(SIGTERM), 0);
     assert_int_equal(limit_admit(&limit, 1), -ECANCELED);
-    assert_true(limit_is_signalled(&limit));
+    assert_true(limit_is_final(&limit));
     assert_string_equal(limit_text(&limit), "SIGTERM");
     assert_false(limit_may_begin(&limit, 1));
     limit_end(&limit);
@@ -71,6 +71,7 @@ static void test_output(void **state)
     limit_start(&limit, 0, 0, 0);
     limit_stop_output(&limit);
     assert_true(limit_is_over(&limit));
+    assert_true(limit_is_final(&limit));
     assert_non_null(limit_text(&limit));
     limit_end(&limit);
 }
