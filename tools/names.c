@@ -49,6 +49,23 @@ const char *names_get(const struct names *names, size_t index, unsigned char *by
     return entry + 1;
 }
 
+bool names_have(const struct names *names, const char *name)
+{
+    size_t low = 0, high = names->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(name, names->bytes + names->at[middle] + 1);
+        if (order == 0)
+            return true;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return false;
+}
+
 void names_free(struct names *names)
 {
     free(names->at);

@@ -2,6 +2,7 @@
 #ifndef SAVESEAL_TOOLS_NAMES_H
 #define SAVESEAL_TOOLS_NAMES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,9 @@ size_t names_count(const struct names *names);
 
 /* Valid until the next names_add. */
 const char *names_get(const struct names *names, size_t index, unsigned char *byte);
+
+/* Only of sorted ones. */
+bool names_have(const struct names *names, const char *name);
 
 void names_free(struct names *names);
 

@@ -165,8 +165,12 @@ static bool is_known(struct verify_run *run, struct slot *slot)
     uint64_t size = slot->has_st ? (uint64_t)slot->st.st_size : 0;
     if (run->wanted.level == SS_CHECK_QUICK && size > HEADER_SIZE)
         size = HEADER_SIZE;
-    if (limit_may_begin(run->limit, size))
-        return false;
+    if (limit_may_begin(run->limit, size)) {
+        bool absent = run->against && !answer->item.dir && absent_is(&run->absent, answer->item.path);
+        if (absent)
+            ss_judge(&answer->check.why, SS_NOT_FOUND, "%s", "");
+        return absent;
+    }
     ss_judge(&answer->check.why, SS_NOT_REACHED, "%s", "");
     answer->check.draft = ss_draftfile_named(answer->item.name);
     return true;
@@ -308,4 +312,5 @@ void verify_run(struct verify_run *run)
     pthread_mutex_destroy(&run->turn);
     walk_end(run->walk);
     free(run->missing);
+    absent_free(&run->absent);
 }

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "absent.h"
 #include "against.h"
 #include "core/inside/memory.h"
 #include "limit.h"
@@ -33,6 +34,7 @@ struct verify_run {
     void *context;
 
     struct walk *walk;       /* own: of the thread that runs all */
+    struct absent absent;    /* own */
     char **missing;          /* own: what a manifest has below the directories, and the walk has not found; or NULL */
     struct meter meter;      /* own */
     pthread_mutex_t turn;    /* own: struct ss_check_options has what it is for */
