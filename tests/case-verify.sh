@@ -73,6 +73,7 @@ test_tree() {
     expect 'tree: none there' 2 err 'none: not-found' verify -r "$DIR/none"
     expect 'tree: an empty one, as of a mount that is missing' 2 err 'not-found' verify -r "$(mktemp -d "$DIR/XXXXXX")"
     summary 'tree: an empty one' '0 images whole, 1 not checked'
+    expect_json 'tree: an empty one, JSON' 2 -r "$(mktemp -d "$DIR/XXXXXX")"
     expect_json 'tree: JSON' 1 -r "$DIR"
     json 'tree: JSON in order' '[o["path"].rsplit("/", 1)[1] for o in d[:-1]] == ["a", "b", "c", "d", "e"]'
 }
@@ -159,6 +160,8 @@ test_mount() {
     check 'mount: all of it' test "$(told)" = \
         'tree/mnt/.saveseal.00000000000000aa tree/mnt/bad tree/mnt/saved tree/mnt/sub/good tree/plain'
     summary 'mount' '3 images whole, 1 damaged, 1 interrupted draft'
+    expect 'mount: no place for a state' 2 err 'request-refused' verify -r --state "$tree/mnt/state" "$tree"
+    check 'mount: nothing is left of it' test ! -e "$back/state"
     (cd "$tree/mnt" && "$SAVESEAL" verify -r . >"$WORK/there")
     (cd "$back" && "$SAVESEAL" verify -r . >"$OUT")
     check 'mount: says what its backing directory says' cmp -s "$OUT" "$WORK/there"

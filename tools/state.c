@@ -14,7 +14,8 @@
 #include "temporary.h"
 
 #define SAVE_EVERY_NS (SS_SECOND_NS / 4)
-#define SAVE_SHARE 20 /* it is saved so seldom that it takes at most one part in so many of the time */
+#define OPEN_TRIES 100 /* another run would have to replace it each time */
+#define SAVE_SHARE 20  /* it is saved so seldom that it takes at most one part in so many of the time */
 
 struct state {
     struct ss_place place; /* its directory */
@@ -55,7 +56,10 @@ static int open_locked(const struct state *state)
     const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     struct stat st;
 
-    for (;;) {
+    for (unsigned tries = 0; tries < OPEN_TRIES; tries++) {
+        /* Looked at before it is opened: the open of a device can do things. */
+        if (fstatat(state->place.seen, state->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode))
+            return -EISDIR;
         SS_AUTO_CLOSE int fd = openat(state->place.seen, state->name, flags, 0666);
         if (fd < 0 || fstat(fd, &st) < 0)
             return -errno;
@@ -67,6 +71,7 @@ static int open_locked(const struct state *state)
         if (in_place(state, fd)) /* else another run has replaced it between the two */
             return ss_steal_fd(&fd);
     }
+    return -EAGAIN;
 }
 
 static bool is_ours(const struct ss_verify_state *known, const char *mode, const char *against,
@@ -134,6 +139,8 @@ static int find_place(struct state *state, const char *path)
 {
     int r = ss_place_of(path, &state->place, state->name);
 
+    if (r == 0 && state->place.on_mount) /* it would be a save that ends with this run, and be found by it */
+        r = -EXDEV;
     if (r < 0)
         return r;
     temporary_name(temporary_state, temporary_number_of(state->name), state->temporary);
@@ -152,6 +159,8 @@ struct state *state_open(const char *path, const char *mode, const char *against
     int r = find_place(state, path);
     if (r == -EAGAIN)
         ss_judge(why, SS_BUSY, "another run has it");
+    else if (r == -EXDEV)
+        ss_judge(why, SS_REQUEST_REFUSED, "a state can not be on a mount of savesealfs: name a file elsewhere");
     else if (r == -EISDIR || r == -ELOOP)
         ss_judge(why, SS_NOT_A_FILE, "a state is a regular file, and no link");
     else if (r < 0)
