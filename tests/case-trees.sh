@@ -351,6 +351,11 @@ test_directories() {
     expect 'criu: seals in it count' 0 out 'pages-1.img: whole' verify -r --deep "$DIR"
     flip "$DIR/dump/pages-1.img" 100
     expect 'criu: where they do not agree, too' 1 out 'pages-1.img: damaged' verify -r --deep "$DIR"
+    image "$DIR/dump/vm1.save"
+    image "$DIR/dump/disk.img"
+    expect 'criu: what is no part of it is told' 1 out 'dump/vm1.save: unknown' verify -r --deep "$DIR"
+    check 'criu: by its name' grep -q 'dump/disk.img: unknown' "$OUT"
+    rm "$DIR/dump/vm1.save" "$DIR/dump/disk.img"
     draft 00000000000000aa x interrupted writer-killed
     mv "$DIR/.saveseal.00000000000000aa" "$DIR/dump"
     expect 'criu: drafts in it are told' 1 out '1 interrupted draft' verify -r "$DIR"

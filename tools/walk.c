@@ -363,7 +363,7 @@ static bool next_name(struct walk *walk, struct walk_item *item)
         return true;
     }
     fill_item(item, path, level->dir);
-    item->part = level->image;
+    item->part = level->image && ss_inside_is_directory_part(name);
     return true;
 }
 

@@ -35,7 +35,7 @@ struct walk_item {
     const char *name;           /* its last part */
     struct walk_dir *dir;       /* that holds it; NULL when the user gave the path */
     struct ss_judgement *sorry; /* not NULL: a directory that can not be read, or has nothing in it, and why */
-    bool part;                  /* the directory that holds it is an image, and was an item */
+    bool part;                  /* of the directory that holds it, which is an image and was an item */
 };
 
 struct walk;

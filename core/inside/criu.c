@@ -449,4 +449,24 @@ static int check(const struct ss_job *job)
     return r < 0 ? r : check_images(images);
 }
 
-const struct ss_inside_directory_format ss_inside_criu = {"criu", "CRIU image directory", matches, check};
+/* What CRIU writes, and what other programs write for it. */
+static bool has(const char *name)
+{
+    static const char *const whole[] = {"stats-dump", "stats-restore", "dump.log", "restore.log"};
+    static const char *const begins[] = {"pages-", "iptables-", "ip6tables-", "nftables-", "ifaddr-",
+                                         "route-", "route6-",   "rule-",      "tmpfs-",    "binfmt-misc-"};
+
+    if (ss_criu_type_of(name))
+        return true;
+    for (size_t i = 0; i < SS_ARRAY_SIZE(whole); i++) {
+        if (strcmp(name, whole[i]) == 0)
+            return true;
+    }
+    for (size_t i = 0; is_image(name) && i < SS_ARRAY_SIZE(begins); i++) {
+        if (strncmp(name, begins[i], strlen(begins[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+const struct ss_inside_directory_format ss_inside_criu = {"criu", "CRIU image directory", matches, check, has};

@@ -78,6 +78,15 @@ bool ss_inside_is_directory_image(int dir)
     return directory_format(dir) != NULL;
 }
 
+bool ss_inside_is_directory_part(const char *name)
+{
+    for (size_t i = 0; i < SS_ARRAY_SIZE(directory_formats); i++) {
+        if (directory_formats[i]->has(name))
+            return true;
+    }
+    return false;
+}
+
 int ss_inside_check_directory(int dir, const struct ss_inside_options *options, struct ss_inside *inside)
 {
     const struct ss_job job = {.fd = dir, .options = options ? options : &defaults, .inside = inside};

@@ -69,6 +69,9 @@ int ss_inside_check(int fd, uint64_t size, const struct ss_inside_options *optio
 /* Is the directory (open for reading) an image of a format that is known? It looks at a file or two. */
 bool ss_inside_is_directory_image(int dir);
 
+/* Is that the name of a file that belongs to an image which is a directory, if it lies in one? */
+bool ss_inside_is_directory_part(const char *name);
+
 /* As ss_inside_check() for an image that is a directory (open for reading). -EINVAL when it is none that is known. */
 int ss_inside_check_directory(int dir, const struct ss_inside_options *options, struct ss_inside *inside);
 

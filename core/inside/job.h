@@ -32,6 +32,7 @@ struct ss_inside_directory_format {
     const char *kind, *title;
     bool (*matches)(int dir);
     int (*check)(const struct ss_job *job);
+    bool (*has)(const char *name); /* does a file of that name belong to such an image? */
 };
 
 /* Does the file have len bytes at off? */
