@@ -149,6 +149,20 @@ static void end_mapped(struct ss_held *held, int status)
     ss_judge_closed(held, 0);
 }
 
+/* Another thread is in close(), and would be ended there: it is waited for, by the draft's lock or before it took that.
+ */
+static void end_begun(struct ss_held *held, int status)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    (void)status;
+    if (held->fds > 0 || held->postponed || held->mapped || held->left || held->unjudged)
+        return;
+    ss_judge_closed(held, 0);
+    for (int i = 0; i < HEIRS_MS && held->left && ss_judge_left(held) == -EAGAIN; i++)
+        nanosleep(&pause, NULL);
+}
+
 static void end_all(int status)
 {
     unsigned next = 0;
@@ -165,6 +179,8 @@ static void end_all(int status)
         ss_real()->close(fd);
         ss_judge_exited(held, status);
     }
+    if (status == 0)
+        for_each(end_begun, status);
     for_each(end_postponed, status);
     if (status == 0)
         for_each(end_mapped, status);

@@ -120,6 +120,13 @@ static void lock_itself(void)
     must(write(fd, block, sizeof block) == sizeof block && close(fd) == 0, "close");
 }
 
+/* The next one comes a while after this, so that something is done between them where fork takes long. */
+static void alarm_soon(void)
+{
+    const struct itimerval soon = {.it_value.tv_usec = 5000};
+    setitimer(ITIMER_REAL, &soon, NULL);
+}
+
 static void fork_in_handler(int signal)
 {
     (void)signal;
@@ -127,15 +134,16 @@ static void fork_in_handler(int signal)
     if (pid == 0)
         _exit(0);
     waitpid(pid, NULL, 0);
+    alarm_soon();
 }
 
 static void with_a_forking_handler(void)
 {
-    const struct itimerval often = {.it_interval.tv_usec = 5000, .it_value.tv_usec = 5000}, never = {0};
+    const struct itimerval never = {0};
 
     signal(SIGALRM, fork_in_handler);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    setitimer(ITIMER_REAL, &often, NULL);
+    alarm_soon();
     for (int i = 0; i < 60 * ROUNDS; i++)
         close(dup(fd));
     setitimer(ITIMER_REAL, &never, NULL);
@@ -410,6 +418,29 @@ static void open_the_lowest(void)
     must(file && fileno(file) == 0 && fputs("stream", file) >= 0 && fclose(file) == 0, "fopen");
 }
 
+static void *close_it(void *fd)
+{
+    close(*(int *)fd);
+    return NULL;
+}
+
+/* The process ends with status 0 when another thread has closed the file, but its close() has not returned. */
+static void end_beside_a_close(void)
+{
+    static int fd;
+    pthread_t thread;
+
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    must(write(fd, block, sizeof block) == sizeof block && close(fd) == 0, "close"); /* what it loads is there by now */
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    for (int i = 0; i < 8192; i++)
+        must(write(fd, block, sizeof block) == sizeof block, "write");
+    must(pthread_create(&thread, NULL, close_it, &fd) == 0, "pthread_create");
+    while ((fcntl(fd, F_GETFL) & O_ACCMODE) ==
+           O_WRONLY) /* the number may be that of a descriptor of the library by now */
+        ;
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -431,6 +462,7 @@ static const struct {
     {"vfork", open_in_a_vfork_child},
     {"list", list},
     {"lowest", open_the_lowest},
+    {"closing", end_beside_a_close},
 };
 
 int main(int argc, char **argv)
