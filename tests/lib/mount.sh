@@ -136,9 +136,10 @@ cleanup() {
         wait "$daemon" 2>/dev/null
     fi
     # A sanitizer's report makes the case fail even where nobody looked at the exit status.
-    if grep -qE 'ERROR: (Address|Leak|Undefined)|WARNING: ThreadSanitizer|runtime error:' "$log" 2>/dev/null; then
+    local report='ERROR: (Address|Leak|Undefined)|WARNING: ThreadSanitizer|runtime error:'
+    if grep -qsE "$report" "$log" "$work"/sanitizer/*; then
         echo "not ok - sanitizer report"
-        grep -nE -A30 'ERROR: (Address|Leak|Undefined)|WARNING: ThreadSanitizer|runtime error:' "$log" | head -n 80
+        grep -snE -A30 "$report" "$log" "$work"/sanitizer/* | head -n 80
         status=1
     fi
     [ ! -e "$work/not-found" ] || status=1

@@ -15,7 +15,7 @@ runner=("$work/run/tools/saveseal" run --dir "$mnt" --)
 mkdir -m 1777 "$work/sanitizer"
 sanitized() { grep -qE '__(asan|tsan)_init' "$work/run/preload/libsaveseal-preload.so"; }
 export ASAN_OPTIONS="detect_leaks=0:use_sigaltstack=0:log_path=$work/sanitizer/log"
-export TSAN_OPTIONS="die_after_fork=0:report_signal_unsafe=0:exitcode=0:log_path=$work/sanitizer/log"
+export TSAN_OPTIONS="die_after_fork=0:report_signal_unsafe=0:report_thread_leaks=0:exitcode=0:log_path=$work/sanitizer/log"
 export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1:log_path=$work/sanitizer/log"
 start_daemon() { :; }
 stop_daemon() { :; }
