@@ -145,7 +145,7 @@ struct ss_fs {
     uint64_t grace_ns;               /* of SS_COMMIT_SETTLE */
     bool privileged;                 /* may act as other users */
     char *savers[SS_SAVERS_MAX + 1]; /* executables that may see every draft, NULL-terminated */
-    uint32_t node_limit;             /* nodes in use above which descriptors are scarce */
+    uint32_t node_limit;             /* nodes in use above which descriptors are scarce: about half of these */
     bool no_resend;                  /* serve as on a kernel that sends no request twice */
     bool shared_directory;           /* others change it, too: the kernel shall remember nothing of it */
     bool no_direct;                  /* write drafts through the kernel's page cache */

@@ -11,6 +11,9 @@
 #include "passthrough.h"
 #include "trim.h"
 
+/* That a save comes to need, mostly: draft or base, its creator, the witness, a party. */
+#define DESCRIPTORS_EACH 4u
+
 struct ss_save *ss_save_at(struct ss_fs *fs, uint32_t index)
 {
     return (struct ss_save *)(void *)(fs->saves.base + (size_t)index * fs->saves.record_size);
@@ -168,6 +171,13 @@ static uint32_t announced_by(struct ss_fs *fs, uint32_t dir, const char *name, c
     return SS_NONE;
 }
 
+/* With tables held. A save that could begin but not end, for want of descriptors, would be kept as a draft, though all
+ * of it was written: better that its open fails. */
+static bool have_room(const struct ss_fs *fs)
+{
+    return fs->save_count < fs->node_limit / DESCRIPTORS_EACH;
+}
+
 int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, int base, bool exclusive,
                   uint32_t *index)
 {
@@ -185,7 +195,7 @@ int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, i
         *index = same;
         return 0;
     }
-    uint32_t taken = ss_pool_take(&fs->saves);
+    uint32_t taken = have_room(fs) ? ss_pool_take(&fs->saves) : SS_NONE;
     uint32_t node = taken == SS_NONE ? SS_NONE : ss_node_take_save(fs, taken);
     if (node == SS_NONE) {
         if (taken != SS_NONE)

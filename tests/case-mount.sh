@@ -278,12 +278,49 @@ unprivileged() {
     check "and nothing is mounted" not_mounted
 }
 
+# What may begin can end: the last saves find none of its descriptors taken. Prints how many could be opened, how many closes failed, and whether
+# there is room again.
+many_at_once() { # DIR
+    "$python" - "$1" <<'PYTHON'
+import errno, os, sys
+os.chdir(sys.argv[1])
+drafts = []
+try:
+    for number in range(1000):
+        drafts.append(os.open("n%d" % number, os.O_WRONLY | os.O_CREAT))
+        os.write(drafts[-1], b"all of it")
+    said = "no limit"
+except OSError as error:
+    said = errno.errorcode[error.errno]
+failed = 0
+for draft in drafts:
+    try:
+        os.close(draft)
+    except OSError:
+        failed += 1
+with open("again", "w") as again:
+    again.write("again")
+print(len(drafts) >= 40, said, failed)
+PYTHON
+}
+
+few_descriptors() {
+    local python
+    python=$(PATH=/usr/bin:/bin command -v python3 || command -v python3)
+    launch bash -c 'ulimit -n 400; exec "$@"' bash "$bin/savesealfs" -o commit=close "$back" "$mnt"
+    mkdir "$mnt/many"
+    equal "with few descriptors there are so many drafts, and each is published" "$(many_at_once "$mnt/many")" "True ENFILE 0"
+    equal "and there is no draft left" "$(find "$back/many" -name '.saveseal.*' | wc -l)" 0
+    rm -r "$mnt/many"
+    umount "$mnt"
+    has_ended || not_ok "a process is left"
+}
 
 if [ "${1:-}" = private ]; then
     "$2"
     exit $failed
 fi
-for part in in_background odd_names refusals messages over_itself read_only no_xattrs two_mounts terminated; do
+for part in in_background odd_names refusals messages over_itself read_only no_xattrs two_mounts few_descriptors terminated; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done
