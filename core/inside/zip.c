@@ -24,10 +24,18 @@
 #define COMMENT_MAX 65535
 #define NAME_MAX_LEN 65535
 #define VERSION_MAX 63
-#define EXTRA_64 1 /* the extra field that has what does not fit in 32 bits */
+#define DISK_64 0xffff /* the disk's number is in the extra field */
+#define EXTRA_64 1     /* the extra field that has what does not fit in 32 bits */
 #define STEP_ENTRIES 0x400
 
-enum { FLAG_ENCRYPTED = 1, FLAG_SIZES_LATER = 8 };
+enum {
+    FLAG_ENCRYPTED = 0x1,
+    FLAG_SIZES_LATER = 0x8,
+    FLAG_PATCH = 0x20, /* of another file: only PKZIP can apply it */
+    FLAG_ENCRYPTED_STRONGLY = 0x40,
+    FLAG_ENCRYPTED_DIRECTORY = 0x2000,
+    FLAGS_ENCRYPTED = FLAG_ENCRYPTED | FLAG_ENCRYPTED_STRONGLY | FLAG_ENCRYPTED_DIRECTORY,
+};
 enum { METHOD_STORED = 0, METHOD_DEFLATED = 8 };
 
 struct zip {
@@ -45,6 +53,7 @@ struct zip {
 /* What a row of the directory says of its entry. */
 struct row {
     unsigned version, flags, method; /* version: of the format, that a reader needs */
+    unsigned disk;
     uint32_t checksum;
     uint64_t packed, size, local_at;
     size_t name_len, extra_len, comment_len;
@@ -241,10 +250,13 @@ static int check_row(struct zip *zip, uint64_t number, const unsigned char *byte
 
     if (!read_extra(bytes + ROW_LEN + row->name_len, row->extra_len, &full))
         return DAMAGED(zip, "entry %" PRIu64 " of %" PRIu64 " has no size", number + 1, zip->entries);
+    if (full.disk != 0 && full.disk != DISK_64)
+        return DAMAGED(zip, "entry %" PRIu64 " of %" PRIu64 " is in another file", number + 1, zip->entries);
     if (full.method == METHOD_STORED && !(full.flags & FLAG_ENCRYPTED) && full.packed != full.size)
         return DAMAGED(zip, "entry %" PRIu64 " of %" PRIu64 " has two sizes", number + 1, zip->entries);
     zip->torch |= is_torch_name(bytes + ROW_LEN, row->name_len);
-    zip->encrypted |= (full.flags & FLAG_ENCRYPTED) != 0;
+    zip->encrypted |= (full.flags & FLAGS_ENCRYPTED) != 0;
+    zip->strange |= (full.flags & FLAG_PATCH) != 0;
     zip->strange |= (full.method != METHOD_STORED && full.method != METHOD_DEFLATED) || full.version > VERSION_MAX;
     if (__builtin_add_overflow(zip->bytes, full.size, &zip->bytes))
         return DAMAGED(zip, "its entries are larger than anything");
@@ -270,6 +282,7 @@ static int check_rows(struct zip *zip)
             .checksum = ss_le32(bytes + 16),
             .packed = ss_le32(bytes + 20),
             .size = ss_le32(bytes + 24),
+            .disk = ss_le16(bytes + 34),
             .name_len = ss_le16(bytes + 28),
             .extra_len = ss_le16(bytes + 30),
             .comment_len = ss_le16(bytes + 32),

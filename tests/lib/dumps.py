@@ -84,6 +84,15 @@ JSON_END = 8 + struct.unpack("<Q", MODEL[:8])[0]
 HOLE = ('{"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}, '
         '"b": {"dtype": "U8", "shape": [4], "data_offsets": [8, 12]}}')
 ROW = ZIP.index(b"PK\1\2")
+
+
+def real(name):
+    """What PyTorch 2.6 and the reference implementation of safetensors 0.5 wrote."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fuzz/corpus", name), "rb") as file:
+        return file.read()
+
+
+TORCH, SCRIPT, REAL_MODEL = real("zip/torch-checkpoint"), real("zip/torch-script"), real("safetensors/real-types")
 ROW64, END64 = ZIP64.index(b"PK\1\2"), ZIP64.index(b"PK\6\6")
 
 TABLE = [
@@ -238,7 +247,16 @@ TABLE = [
     ("model with no list", MODEL, replace(b'"layer.1', b"'layer.1"), HEADER),
     ("model with a name twice", MODEL, replace(b"layer.1", b"layer.2"), HEADER),
     ("model with bytes that are no UTF-8", MODEL, replace(b"layer.1", b"layer\xff1"), HEADER),
+    ("model by the reference implementation", REAL_MODEL, none, COMPLETE),
+    ("model by the reference implementation, of nothing", real("safetensors/real-nothing"), none, COMPLETE),
+    ("model by the reference implementation, cut", REAL_MODEL, cut(-1), STRUCTURE),
     # zip
+    ("checkpoint of torch", TORCH, none, COMPLETE),
+    ("checkpoint of torch cut by a byte", TORCH, cut(-1), STRUCTURE),
+    ("checkpoint of torch cut in half", TORCH, cut(len(TORCH) // 2), STRUCTURE),
+    ("checkpoint of torch with another word", TORCH, replace(b"epoch", b"epocl"), STRUCTURE),
+    ("script of torch", SCRIPT, none, COMPLETE),
+    ("script of torch cut by a byte", SCRIPT, cut(-1), STRUCTURE),
     ("zip of torch", ZIP, none, COMPLETE),
     ("zip with 64 bits", ZIP64, none, COMPLETE),
     ("zip, compressed", ZIPPED, none, COMPLETE),
@@ -276,6 +294,10 @@ TABLE = [
     ("zip with 64 bits whose end is past all", ZIP64, pack(END64 + 56 + 8, "<Q", 2**64 - 1), STRUCTURE),
     ("zip with 2^60 entries", ZIP64, lambda data: pack(END64 + 24, "<Q", 2**60)(pack(END64 + 32, "<Q", 2**60)(data)), STRUCTURE),
     ("zip that is encrypted", ZIP, pack(ROW + 8, "<H", 1), UNSUPPORTED),
+    ("zip that is encrypted strongly", ZIP, pack(ROW + 8, "<H", 0x41), UNSUPPORTED),
+    ("zip that is a patch", ZIP, pack(ROW + 8, "<H", 0x20), UNSUPPORTED),
+    ("zip with an entry on another disk", ZIP, pack(ROW + 34, "<H", 16), STRUCTURE),
+    ("zip with 64 bits with an entry on another disk", ZIP64, pack(ROW64 + 34, "<H", 16), STRUCTURE),
     ("zip of a new version", ZIP, put(ROW + 6, b"\x50"), UNSUPPORTED),
     ("zip of a new method", ZIP, lambda data: pack(8, "<H", 77)(pack(ROW + 10, "<H", 77)(data)), UNSUPPORTED),
 ]
@@ -338,7 +360,7 @@ def zip_judge(data):
         return False
 
 
-BITS = {"BOOL": 8, "U8": 8, "I8": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "F64": 64,
+BITS = {"BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8, "U8": 8, "I8": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "F64": 64,
         "I64": 64, "U64": 64}
 
 
@@ -391,6 +413,8 @@ def check_sweeps():
     sweep("zip", ZIP, range(0, len(ZIP), step), zip_judge)
     sweep("zip with 64 bits", ZIP64, range(0, len(ZIP64), step), zip_judge)
     sweep("zip, compressed", ZIPPED, range(0, len(ZIPPED), step), zip_judge)
+    sweep("checkpoint of torch", TORCH, range(0, len(TORCH), 2 * step), zip_judge)
+    sweep("model by the reference implementation", REAL_MODEL, range(0, len(REAL_MODEL), step), model_judge)
     sweep("model", MODEL, range(0, len(MODEL), step), model_judge)
     small, table = make.elf(segments=1, size=20), 4 * 4096
     sweep("elf", small, range(0, len(small), step))
