@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/scan.h"
 #include "core/util.h"
@@ -69,14 +70,37 @@ bool ss_draftfile_in_place(const struct ss_draftfile *draft)
     return ss_draft_still_named(draft->place.dir, draft->name, draft->fd);
 }
 
+/* A mount keeps what it has given up open for a while, two seconds mostly. */
+#define LET_GO_TRIES 100
+#define LET_GO_STEP_NS 50000000L
+
+static bool is_given_up(int fd)
+{
+    struct ss_draft_record record;
+
+    return ss_draft_read(fd, &record) == 0 && record.state == SS_DRAFT_INTERRUPTED;
+}
+
 /* Locked, or open for writing: the kernel may write a draft for its writer when the daemon that had its lock is gone,
  * and a program goes on with what it can not close well any more. Asked before we have it open for writing ourselves.
  */
 static bool is_in_use(int dir, const char *name)
 {
-    SS_AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | OPEN_FLAGS);
+    const struct timespec step = {.tv_nsec = LET_GO_STEP_NS};
 
-    return fd >= 0 && (ss_draft_is_live(fd) > 0 || ss_draft_is_written(fd));
+    SS_AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | OPEN_FLAGS);
+    if (fd < 0)
+        return false;
+    for (int i = 0; i < LET_GO_TRIES; i++) {
+        if (ss_draft_is_live(fd) > 0)
+            return true;
+        if (!ss_draft_is_written(fd))
+            return false;
+        if (!is_given_up(fd))
+            return true;
+        nanosleep(&step, NULL);
+    }
+    return true;
 }
 
 static int open_file(struct ss_draftfile *draft, enum ss_draftfile_use use)

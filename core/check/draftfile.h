@@ -28,7 +28,8 @@ struct ss_draftfile {
 
 enum ss_draftfile_use {
     SS_DRAFTFILE_READ, /* just look */
-    SS_DRAFTFILE_TAKE, /* hold its lock, so that nobody else writes, publishes or removes it until it is closed */
+    SS_DRAFTFILE_TAKE, /* hold its lock, so that nobody else writes, publishes or removes it until it is closed; waits
+                        * up to 5 seconds for a mount that has given it up to let go of it */
 };
 
 /* True when the last part of the path has the form of a draft's name. */

@@ -43,7 +43,8 @@ struct zip {
     uint64_t directory_at, directory_len, entries;
     uint64_t end; /* where what comes after the directory begins */
 
-    uint64_t bytes, taken; /* of the contents; of the file's, by entries with their headers */
+    uint64_t bytes, taken;      /* of the contents; of the file's, by entries with their headers */
+    uint64_t last_at, last_end; /* of the entry before */
     bool torch, encrypted, strange;
     struct ss_zip_content *content; /* NULL: only the structure is looked at */
     struct ss_window rows;
@@ -230,8 +231,10 @@ static int check_local(struct zip *zip, uint64_t number, const struct row *row, 
     if (content > zip->directory_at || row->packed > zip->directory_at - content)
         return DAMAGED(zip, "entry %" PRIu64 " of %" PRIu64 " is larger than the file", number + 1, zip->entries);
     zip->taken += content - row->local_at + row->packed;
-    if (zip->taken > zip->directory_at)
+    if (zip->taken > zip->directory_at || (row->local_at >= zip->last_at && row->local_at < zip->last_end))
         return DAMAGED(zip, "its entries overlap");
+    zip->last_at = row->local_at;
+    zip->last_end = content + row->packed;
     return zip->content ? read_content(zip, number, row, content) : 0;
 }
 
@@ -312,7 +315,7 @@ static int check_content(struct zip *zip)
     zip->content = ss_zip_content_open(zip->job);
     if (!zip->content)
         return -ENOMEM;
-    zip->taken = zip->bytes = 0;
+    zip->taken = zip->bytes = zip->last_at = zip->last_end = 0;
     int r = check_rows(zip); /* once more: no list of them is kept */
     ss_zip_content_close(zip->content);
     return r;

@@ -134,7 +134,7 @@ class Checks:
             with open(f"{self.back}/{name}", "rb") as file:
                 version = version_of(file.read())
             reason = os.getxattr(f"{self.back}/{name}", "user.saveseal.draft").decode()
-            self.drafts.append((version, re.sub(r" (pid|start|boot|host|opened|writer)=\S*", "", reason)))
+            self.drafts.append((version, re.sub(r" (pid|start|boot|host|opened|ended|writer)=\S*", "", reason)))
             settles = self.rule == "settle" and "reason=writer-" in reason
             if f"reason={LEFT_WHOLE}" not in reason and not settles:
                 continue

@@ -30,7 +30,7 @@ PATIENCE = 20  # seconds after which something hangs
 
 # --- what is there afterwards ---
 
-VARIES = re.compile(r" (pid|start|opened|boot|host|sealed)=\S*")
+VARIES = re.compile(r" (pid|start|opened|ended|boot|host|sealed)=\S*")
 
 
 def lock_is_held(path):
