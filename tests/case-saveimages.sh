@@ -118,7 +118,7 @@ inside() {
     images=$VM_DIR/ram/images # in memory
     mkdir "$images" "$images/work"
     head -c 256K /dev/urandom >"$VM_DIR/ram/vm1"
-    for format in gzip bzip2 xz; do
+    for format in gzip bzip2 xz lzop; do
         check "libvirt saves a machine as $format" save_as $format
         libvirtd_stop
     done
@@ -137,6 +137,8 @@ if [ -n "${CASE_WORK:-}" ]; then
     inside
 else
     missing=$(vm_missing)
-    command -v strace >/dev/null || missing="no strace"
+    for program in strace lzop zstd; do
+        command -v "$program" >/dev/null || missing="no $program"
+    done
     vm_run_inside 550 saveimages "$missing"
 fi

@@ -7,6 +7,8 @@
 
 #define HEAD_LEN 28 /* be32 version, be64 page size, be64 offset of the bitmap, be64 offset of the pages */
 #define VERSION 1
+#define VERSION_MAX 255                     /* what is above is no version */
+#define PAGES_ALIGNMENT (UINT64_C(1) << 20) /* QEMU loads no pages that begin elsewhere */
 #define PAGE_SIZE_MIN 1024
 #define PAGE_SIZE_MAX (1 << 20)
 
@@ -20,10 +22,12 @@ static enum ss_walk damage(struct ss_ram *ram, const struct ss_flow *flow, const
     return ss_ram_damage(ram, flow, text);
 }
 
-static bool is_head(const unsigned char *bytes)
+static bool is_head(const struct ss_ram *ram, const unsigned char *bytes)
 {
     uint64_t page_size = ss_be64(bytes + 4);
 
+    if (ram->page_size_told && page_size != ram->page_size)
+        return false;
     return ss_be32(bytes) == VERSION && page_size >= PAGE_SIZE_MIN && page_size <= PAGE_SIZE_MAX &&
            (page_size & (page_size - 1)) == 0;
 }
@@ -47,7 +51,8 @@ static enum ss_walk pass_pages(struct ss_ram *ram, const struct ss_ram_block *bl
         return SS_WALK_GOOD;
     if (bitmap < here || bitmap > ram->file_size || len > ram->file_size - bitmap)
         return damage(ram, flow, block, "the file does not have the bitmap");
-    if (pages < bitmap + len || pages > ram->file_size || block->used > ram->file_size - pages)
+    if (pages % PAGES_ALIGNMENT != 0 || pages < bitmap + len || pages > ram->file_size ||
+        block->used > ram->file_size - pages)
         return damage(ram, flow, block, "the file does not have the pages");
     return ss_flow_skip(flow, pages + block->used - here) ? SS_WALK_GOOD
                                                           : damage(ram, flow, block, "the file ends in the pages");
@@ -59,9 +64,11 @@ enum ss_walk ss_mapped_ram_block(struct ss_ram *ram, const struct ss_ram_block *
 
     if (!bytes)
         return ram->want_mapped || ram->mapped ? damage(ram, flow, block, "the stream ends at the head") : SS_WALK_GOOD;
-    if (!is_head(bytes)) {
-        if (ram->want_mapped && ss_be32(bytes) > VERSION && ss_be32(bytes) < 256)
+    if (!is_head(ram, bytes)) {
+        if (ram->want_mapped && ss_be32(bytes) > VERSION && ss_be32(bytes) <= VERSION_MAX) {
+            ram->map_version = ss_be32(bytes);
             return SS_WALK_LOST;
+        }
         return ram->want_mapped || ram->mapped ? damage(ram, flow, block, "there is no map") : SS_WALK_GOOD;
     }
     ram->mapped = true;

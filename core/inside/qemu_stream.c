@@ -217,6 +217,9 @@ static int check_deep(const struct ss_job *job, uint64_t start, struct stream *s
         return flow->error ? flow->error : -ENOMEM;
     if (walked == SS_WALK_DAMAGED && is_sure(stream))
         return ss_job_say(job, SS_STREAM_DAMAGED, "%s", stream->walk.ram.why);
+    if (walked == SS_WALK_LOST && stream->walk.ram.map_version != 0)
+        return ss_job_say(job, SS_FORMAT_UNSUPPORTED, "version %" PRIu32 " of a map of the machine's memory",
+                          stream->walk.ram.map_version);
     if (walked == SS_WALK_GOOD && is_sure(stream) && stream->vmdesc.has_devices)
         return check_devices(job, stream, start + flow->taken, end_at);
     return 0;
@@ -236,8 +239,10 @@ static int check_file(const struct ss_job *job, uint64_t start, struct stream *s
         return r;
     tell_facts(job, stream);
     say_end(job, stream);
-    if (stream->vmdesc.page_size)
+    if (stream->vmdesc.page_size) {
         stream->walk.ram.page_size = stream->vmdesc.page_size;
+        stream->walk.ram.page_size_told = true;
+    }
     bool walk = job->options->deep || stream->walk.ram.want_mapped; /* places are looked up fast */
     return walk && job->inside->finding != SS_STREAM_DAMAGED ? check_deep(job, start, stream, flow, end_at) : 0;
 }

@@ -56,6 +56,15 @@ static const unsigned char *take_name(struct ss_flow *flow, unsigned char *len)
     return name ? name + 1 : NULL;
 }
 
+/* Features that are not known here put more into each entry of the list. QEMU tells, or refuses, all of them when it is
+ * mapped-ram (migration/options.c). */
+static enum ss_walk alien_block(struct ss_ram *ram, const struct ss_flow *flow, const char *what)
+{
+    bool sure = (ram->want_mapped || ram->mapped) && !ram->has_unknown;
+
+    return sure ? ss_ram_damage(ram, flow, what) : SS_WALK_LOST;
+}
+
 /* One entry of the list, left is how much of the memory the list has not named yet. */
 static enum ss_walk take_block(struct ss_ram *ram, struct ss_flow *flow, uint64_t *left)
 {
@@ -65,15 +74,16 @@ static enum ss_walk take_block(struct ss_ram *ram, struct ss_flow *flow, uint64_
     if (!name)
         return ends_early(ram, flow);
     memcpy(block->name, name, block->len);
-    /* Features that are not known here put more into each entry. */
     if (block->len == 0)
-        return SS_WALK_LOST;
+        return alien_block(ram, flow, "there is a block of memory without a name");
     const unsigned char *used = ss_flow_take(flow, 8);
     if (!used)
         return ends_early(ram, flow);
     block->used = ss_be64(used);
     if (block->used > *left)
-        return SS_WALK_LOST;
+        return alien_block(ram, flow, "there is a block of memory that is larger than all of it");
+    if (ram->has_addresses && !ss_flow_take(flow, 8))
+        return ends_early(ram, flow);
     *left -= block->used;
     ram->count++;
     if (ram->want_mapped || ram->mapped || ram->count == 1)

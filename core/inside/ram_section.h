@@ -24,12 +24,16 @@ struct ss_ram_block {
 };
 
 struct ss_ram {
-    uint64_t start;     /* where the flow began in the file; only for mapped-ram */
-    uint64_t file_size; /* bytes; only for mapped-ram */
-    bool want_mapped;   /* it has to be mapped-ram */
-    uint32_t page_size; /* bytes, a power of two */
+    uint64_t start;      /* where the flow began in the file; only for mapped-ram */
+    uint64_t file_size;  /* bytes; only for mapped-ram */
+    bool want_mapped;    /* it has to be mapped-ram */
+    bool has_addresses;  /* the list says where each block is: the capability x-ignore-shared */
+    bool has_unknown;    /* there is a capability that is not known here, which may put anything anywhere */
+    uint32_t page_size;  /* bytes, a power of two */
+    bool page_size_told; /* by the description of the devices: pages have no other size */
 
-    bool mapped; /* it is mapped-ram: pages have places of their own in the file */
+    bool mapped;          /* it is mapped-ram: pages have places of their own in the file */
+    uint32_t map_version; /* of a map that is not known here; or 0 */
     struct ss_ram_block *blocks;
     size_t count;
     const struct ss_ram_block *last; /* the one whose pages come now */
@@ -37,7 +41,7 @@ struct ss_ram {
     char why[200];
 };
 
-/* start, file_size, want_mapped and page_size are set, the rest is 0. */
+/* The members before the empty line are set, the rest is 0. */
 void ss_ram_free(struct ss_ram *ram);
 
 /* The first section: the list of blocks. */

@@ -43,7 +43,18 @@ static bool take_page_bits(struct ss_stream_walk *walk, struct ss_flow *flow)
     return true;
 }
 
-static bool skip_capabilities(struct ss_flow *flow)
+/* Those that change what is in the stream. */
+static void note_capability(struct ss_ram *ram, const unsigned char *name, size_t len)
+{
+    if (is_named(name, len, "mapped-ram"))
+        ram->want_mapped = true;
+    else if (is_named(name, len, "x-ignore-shared"))
+        ram->has_addresses = true;
+    else
+        ram->has_unknown = true;
+}
+
+static bool take_capabilities(struct ss_stream_walk *walk, struct ss_flow *flow)
 {
     const unsigned char *bytes = ss_flow_take(flow, 4);
     uint32_t count = bytes ? ss_be32(bytes) : CAPABILITIES_MAX + 1;
@@ -51,9 +62,12 @@ static bool skip_capabilities(struct ss_flow *flow)
     if (count > CAPABILITIES_MAX)
         return false;
     for (uint32_t i = 0; i < count; i++) {
-        bytes = ss_flow_take(flow, 1);
-        if (!bytes || !ss_flow_skip(flow, *bytes))
+        bytes = ss_flow_peek(flow, 1);
+        size_t len = bytes ? *bytes : 0;
+        bytes = ss_flow_take(flow, 1 + len);
+        if (!bytes)
             return false;
+        note_capability(&walk->ram, bytes + 1, len);
     }
     return true;
 }
@@ -74,7 +88,7 @@ static bool take_subsection(struct ss_stream_walk *walk, struct ss_flow *flow)
     if (is_named((unsigned char *)name, len, "configuration/target-page-bits"))
         return take_page_bits(walk, flow);
     if (is_named((unsigned char *)name, len, "configuration/capabilities"))
-        return skip_capabilities(flow);
+        return take_capabilities(walk, flow);
     return is_named((unsigned char *)name, len, "configuration/uuid") && ss_flow_skip(flow, 16);
 }
 

@@ -1,5 +1,6 @@
 """The parts of a libvirt save image, to take apart and put together again."""
 import struct
+import subprocess
 import zlib
 
 HEADER = 92
@@ -95,12 +96,15 @@ class Stream:
         return [at for at, flags in self.pages if flags == 0x28][n]
 
 
-def mapped(stream, start, change=None):
+CAPABILITIES = b"\5\x1aconfiguration/capabilities" + struct.pack(">II", 1, 1) + b"\x0amapped-ram"
+
+
+def mapped(stream, start, change=None, capabilities=CAPABILITIES):
     """The stream as mapped-ram, to lie at start in its file. change(block, head) may alter a head (version, page size,
     offset of the bitmap, of the pages)."""
     data = stream.data
     blocks = [(name, min(used, 64 * PAGE)) for name, used in stream.blocks[:2]]
-    out = bytearray(data[:stream.setup]) + struct.pack(">Q", sum(used for _, used in blocks) + 4)
+    out = bytearray(data[:stream.start] + capabilities + data[stream.start:stream.setup]) + struct.pack(">Q", sum(used for _, used in blocks) + 4)
     for n, (name, used) in enumerate(blocks):
         out += bytes([len(name)]) + name + struct.pack(">Q", used)
         bitmap = start + len(out) + 28
@@ -131,9 +135,5 @@ def lzop(data, block=65536, flags=1):
 
 
 def zstd(data):
-    """A frame of blocks that are not compressed."""
-    out = b"\x28\xb5\x2f\xfd" + bytes([0x00, 0x48])
-    parts = [data[at:at + 65536] for at in range(0, len(data), 65536)]
-    for n, part in enumerate(parts):
-        out += struct.pack("<I", len(part) << 3 | (n == len(parts) - 1))[:3] + part
-    return out
+    """As libvirt 10.4 and later has it done."""
+    return subprocess.run(["zstd", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout

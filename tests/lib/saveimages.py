@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """saveimages.py SAVESEAL IMAGES WORK [VIRSH...]: damages the save images that a real libvirt made (IMAGES/raw.save, gzip.save,
-bzip2.save, xz.save), in every field, at every boundary, and asks saveseal, by what is in them and deep, and virsh, if it is
+bzip2.save, xz.save, lzop.save), in every field, at every boundary, and asks saveseal, by what is in them and deep, and virsh, if it is
 given, whether it can read the header and the XML. What saveseal calls good must be good for libvirt, too."""
 import bz2
 import gzip
@@ -204,9 +204,8 @@ def packed_rows():
                    cut if kind != "lzop" else unseen)
         packed_row("another magic", flip(image, begin + 1), "stream-damaged")
         packed_row("bytes too many", image + b"????" * 4, "stream-damaged", cut)
-        if kind not in ("zstd",):  # that of ours has no checksum
-            packed_row("a bit in the middle", flip(image, middle), "stream-damaged", unseen)
-            packed_row("zeros in the middle", over(image, middle, bytes(8192)), "stream-damaged", unseen)
+        packed_row("a bit in the middle", flip(image, middle), "stream-damaged", unseen)
+        packed_row("zeros in the middle", over(image, middle, bytes(8192)), "stream-damaged", unseen)
         if kind != "lzop":  # which is not decompressed
             for what, data in (("whose stream was cut", short), ("of no stream", b"hello" * 100),
                                ("with a hole in its stream", over(STREAM.data, STREAM.full_page(30), bytes(8))),
@@ -219,6 +218,20 @@ def packed_rows():
     row("gzip: of two members", two, "complete")
     row("gzip: twice", with_stream(RAW, gzip.compress(gzip.compress(STREAM.data)), 1), "stream-damaged", "unsealed")
     row("xz: twice", with_stream(RAW, lzma.compress(pack["xz"](STREAM.data), preset=0), 3), "stream-damaged", "unsealed")
+
+
+def lzop_rows():
+    """Of the program lzop, which compresses, and has checksums only of what is in the blocks."""
+    image = load("lzop")
+    assert get(image, "format") == 4
+    begin = stream_at(image)
+    row("real lzop: good", image, "complete")
+    row("real lzop: cut in the middle", image[:(begin + len(image)) // 2], "stream-damaged")
+    row("real lzop: cut by a byte", image[:-1], "stream-damaged", "unsealed")
+    row("real lzop: without its last block", image[:-2000] + bytes(4), "stream-damaged", "unsealed")
+    row("real lzop: a block's length", flip(image, begin + image[begin:].index(b"\0\4\0\0") + 5), "stream-damaged", "unsealed")
+    row("real lzop: bytes too many", image + b"????" * 4, "stream-damaged")
+    row("real lzop: a bit in the middle, which only a decompressor sees", flip(image, (begin + len(image)) // 2), "complete")
 
 
 def mapped_rows():
@@ -234,13 +247,19 @@ def mapped_rows():
     ram_end = start + len(mapped(STREAM, start)) - (len(STREAM.data) - STREAM.devices)
     row("sparse: good", good, "complete", theirs=UNASKED)
     row("sparse, called raw", put(good, "format", 0), "complete")
-    row("sparse: another version", field(0, 2), "complete", theirs=UNASKED)
+    row("sparse, called raw, its first head lost", put(field(1, 0), "format", 0), "stream-damaged", unseen)
+    row("sparse, without capabilities", with_stream(RAW, mapped(STREAM, start, None, b""), 6), "complete", theirs=UNASKED)
+    row("sparse: another version", field(0, 2), "format-unsupported", "unsealed", theirs=UNASKED)
     for n, value, what in ((0, 0, "no version"), (1, 0, "pages of no size"), (1, 4097, "pages of an odd size"),
                            (2, 5, "a bitmap before it"), (2, 1 << 40, "a bitmap past the file"),
                            (2, (1 << 64) - 1, "a bitmap at the last byte there is"), (3, 1 << 40, "pages past the file"),
-                           (3, (1 << 64) - PAGE, "pages at the last byte there is"), (3, 10, "pages before it")):
+                           (3, (1 << 64) - PAGE, "pages at the last byte there is"), (3, 10, "pages before it"),
+                           (3, (1 << 20) + 1, "pages at an odd place"), (1, 8192, "pages of a size that the machine has not")):
         row(f"sparse: {what}", field(n, value), "stream-damaged", unseen, UNASKED)
     row("sparse: a block of memory without a head", field(0, 0, 1), "stream-damaged", unseen, UNASKED)
+    name = good.index(b"pc.ram", start)
+    row("sparse: a block of memory without a name", over(good, name - 1, b"\0"), "stream-damaged", unseen, UNASKED)
+    row("sparse: a block larger than all memory", over(good, name + 6, b"\7"), "stream-damaged", unseen, UNASKED)
     row("sparse: cut in the pages", good[:start + (3 << 19)], "stream-damaged", unseen, UNASKED)
     row("sparse: cut behind them", good[:ram_end], "stream-damaged", unseen, UNASKED)
     row("sparse: no sections behind the pages", over(good, ram_end - 30, bytes(30)), "stream-damaged", unseen, UNASKED)
@@ -311,6 +330,7 @@ xml_rows()
 cut_rows()
 stream_rows()
 packed_rows()
+lzop_rows()
 mapped_rows()
 plain_rows()
 for n, this in enumerate(rows):
