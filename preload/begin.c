@@ -145,8 +145,10 @@ static int begin_draft(int *dir, const char *canonical, const char *name, int fl
     ss_steal_fd(dir);
     ss_steal_fd(&witness);
     if (image >= 0 && !(flags & O_TRUNC) && fstat(fd, &st) == 0) {
+        pthread_mutex_lock(&held->judging); /* another thread may be calling exec, and hand it on */
         held->copied_at = ss_stamp_of(&st);
         held->copied = true;
+        pthread_mutex_unlock(&held->judging);
     }
     r = ss_drafts_bind(held, fd);
     if (r < 0)
