@@ -34,7 +34,7 @@ struct ss_check_options {
     const struct ss_reference *reference;
 
     struct ss_memory *memory; /* what looks inside may take together: struct ss_inside_options has more. May be NULL */
-    bool seal_only; /* a file without a seal is SS_UNSEALED whatever is in it: its format is not looked at */
+    bool seal_only;           /* a file without a seal is SS_UNSEALED whatever is in it: its format is not looked at */
 
     bool digests; /* of a file that nothing is wrong with, tell verity and sha256; not with SS_CHECK_QUICK */
 };

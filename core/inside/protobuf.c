@@ -43,7 +43,7 @@ static int get_varint(struct ss_protobuf *message, uint64_t *value)
 int ss_protobuf_next(struct ss_protobuf *message, struct ss_protobuf_field *field)
 {
     const unsigned char *bytes;
-    uint64_t tag;
+    uint64_t tag = 0;
 
     if (message->at == message->end)
         return 0;
