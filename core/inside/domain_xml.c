@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/util.h"
+
 #define TAGS_MAX 65536
 #define ATTRIBUTES_MAX 512 /* of one element */
 
@@ -141,21 +143,49 @@ static int read_text(const char *text, size_t len, const char *root, struct ss_d
     return r;
 }
 
+/* Returns where the mark has been passed, or the end. */
+static const char *behind(const char *at, const char *end, const char *mark)
+{
+    const char *found = memmem(at, (size_t)(end - at), mark, strlen(mark));
+    return found ? found + strlen(mark) : end;
+}
+
+/* Passes over what begins with the < at at, and counts its attributes if it is an element: their values are quoted, and
+ * may have anything in them. Text may, too, so it is not counted. */
+static const char *pass_markup(const char *at, const char *end, size_t *attributes)
+{
+    static const struct {
+        const char *begin, *end;
+    } no_elements[] = {{"<!--", "-->"}, {"<![CDATA[", "]]>"}, {"<?", "?>"}};
+
+    *attributes = 0;
+    for (size_t i = 0; i < SS_ARRAY_SIZE(no_elements); i++) {
+        size_t len = strlen(no_elements[i].begin);
+        if ((size_t)(end - at) >= len && memcmp(at, no_elements[i].begin, len) == 0)
+            return behind(at + len, end, no_elements[i].end);
+    }
+    while (at < end && *at != '>') {
+        bool quoted = *at == '"' || *at == '\'';
+        const char *close = quoted ? memchr(at + 1, *at, (size_t)(end - at - 1)) : at;
+        *attributes += quoted;
+        at = close ? close + 1 : end;
+    }
+    return at;
+}
+
 /* Why the text would take libxml2 long: it compares each attribute of an element with all others of it, and each name
  * with those of the same hash; a document type may declare entities. NULL for what a machine may have. */
 static const char *too_much(const char *text, size_t len)
 {
     static const char declaration[] = "<!DOCTYPE";
-    size_t tags = 0, attributes = 0;
+    const char *at = text, *end = text + len;
+    size_t tags = 0, attributes;
 
     if (memmem(text, len, declaration, sizeof declaration - 1))
         return "it declares a document type, which no domain does";
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] == '<') {
-            tags++;
-            attributes = 0;
-        }
-        attributes += text[i] == '=';
+    while ((at = memchr(at, '<', (size_t)(end - at)))) {
+        at = pass_markup(at, end, &attributes);
+        tags++;
         if (attributes > ATTRIBUTES_MAX)
             return "an element has more attributes than are looked at";
     }

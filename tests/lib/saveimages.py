@@ -96,6 +96,13 @@ def header_rows():
 def xml_rows():
     row("padding", over(RAW, at - 100, b"<x>"), "complete")
     row("another name", with_xml(RAW, XML.replace(b"<name>vm1<", b"<name>other<")), "complete")
+    row("a line of 600 equals signs in its description",
+        with_xml(RAW, XML.replace(b"</name>", b"</name><description>" + b"=" * 600 + b" a='&gt;'</description>")), "complete")
+    row("the same in a comment, behind an apostrophe",
+        with_xml(RAW, XML.replace(b"</name>", b"</name><!-- it's " + b"='" * 600 + b" -->")), "complete")
+    row("an element of 600 attributes, with > in their values",
+        with_xml(RAW, XML.replace(b"</name>", b"</name><a " + b"".join(b"a%d='>' " % n for n in range(600)) + b"/>")),
+        "description-damaged", theirs=UNASKED)
     for what, new in {
         "another root": XML.replace(b"domain", b"domaim"),
         "no XML": b"hello",
