@@ -76,23 +76,13 @@ static enum ss_class tell(const char *path, const char *kind, const char *image,
     return SS_CLASS_INTACT;
 }
 
-/* Nothing but the mark was written since the proof. */
-static bool is_as_marked(const struct watch *marked, int fd, struct ss_judgement *why)
-{
-    bool same = watch_has_same_content(marked, fd);
-
-    if (!same)
-        ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
-    return same;
-}
-
 /* The digests of a seal are made when the magic is written, so the file is watched anew. Returns false with the reason
  * when it could not be sealed. */
 static bool seal(int fd, const char *path, const struct watch *marked, struct ss_judgement *why)
 {
     WATCH_AUTO_END struct watch watch = WATCH_NONE;
 
-    return watch_begin(&watch, fd, why) && is_as_marked(marked, fd, why) &&
+    return watch_begin(&watch, fd, why) && watch_has_same_content(marked, fd, why) &&
            sealing_make(fd, path, "saveseal finish", &watch, why);
 }
 
@@ -156,7 +146,7 @@ static bool seal_draft(struct ss_draftfile *draft, const char *path, const struc
     }
     if (!watch_begin_unleased(&watch, reader, why))
         return false;
-    return is_as_marked(marked, reader, why) && sealing_make(reader, path, "saveseal finish", &watch, why);
+    return watch_has_same_content(marked, reader, why) && sealing_make(reader, path, "saveseal finish", &watch, why);
 }
 
 static bool publish(const struct ss_draftfile *draft, struct ss_judgement *why)
@@ -229,11 +219,8 @@ static bool mark_image(const struct imagefile *image, const struct watch *watch,
         ss_judge_errno(why, fd);
         return false;
     }
-    if (!watch_has_same_content(watch, fd)) { /* or it is another file */
-        ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
-        return false;
-    }
-    return finish_mark(fd, proof, marked, why);
+    /* Else it may be another file, too. */
+    return watch_has_same_content(watch, fd, why) && finish_mark(fd, proof, marked, why);
 }
 
 static enum ss_class finish_image(const char *path, const struct wishes *wishes)

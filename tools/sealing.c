@@ -62,13 +62,11 @@ bool sealing_make(int fd, const char *path, const char *writer, const struct wat
         return false;
     }
     r = fsync(fd) < 0 ? -errno : 0;
-    if (r == 0 && watch_has_same_content(watch, fd))
+    if (r == 0 && watch_has_same_content(watch, fd, why))
         return true;
     /* Where there is no lease somebody may have written between the last look and the seal. */
     ss_seal_remove(fd);
     if (r < 0)
         ss_judge_errno(why, r);
-    else
-        ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
     return false;
 }

@@ -41,15 +41,6 @@ static int lock_file(int fd)
     return errno == EAGAIN || errno == EACCES ? -EAGAIN : -errno;
 }
 
-/* Is the file of that name still the one that is open? */
-static bool in_place(const struct state *state, int fd)
-{
-    struct stat named, open;
-
-    return fstatat(state->place.seen, state->name, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &open) == 0 &&
-           named.st_dev == open.st_dev && named.st_ino == open.st_ino;
-}
-
 /* Opens and locks. Returns a descriptor, -EAGAIN when another has the lock, or -errno. */
 static int open_locked(const struct state *state)
 {
@@ -68,7 +59,8 @@ static int open_locked(const struct state *state)
         int r = lock_file(fd);
         if (r < 0)
             return r;
-        if (in_place(state, fd)) /* else another run has replaced it between the two */
+        if (ss_draft_still_named(state->place.seen, state->name,
+                                 fd)) /* else another run has replaced it between the two */
             return ss_steal_fd(&fd);
     }
     return -EAGAIN;

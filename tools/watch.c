@@ -124,12 +124,15 @@ bool watch_is_quiet(const struct watch *watch, struct ss_judgement *why)
     return quiet;
 }
 
-bool watch_has_same_content(const struct watch *watch, int fd)
+bool watch_has_same_content(const struct watch *watch, int fd, struct ss_judgement *why)
 {
     struct stat now;
 
-    return fstat(fd, &now) == 0 && now.st_dev == watch->before.st_dev && now.st_ino == watch->before.st_ino &&
-           same_content(&watch->before, &now);
+    bool same = fstat(fd, &now) == 0 && now.st_dev == watch->before.st_dev && now.st_ino == watch->before.st_ino &&
+                same_content(&watch->before, &now);
+    if (!same)
+        ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
+    return same;
 }
 
 void watch_end(struct watch *watch)

@@ -37,8 +37,8 @@ const _Atomic bool *watch_stop(void);
 bool watch_is_quiet(const struct watch *watch, struct ss_judgement *why);
 
 /* True when fd is the file that was watched, and its size and time of change of content are those of when the watch
- * began; also after watch_end. */
-bool watch_has_same_content(const struct watch *watch, int fd);
+ * began; else that is the reason. Also after watch_end. */
+bool watch_has_same_content(const struct watch *watch, int fd, struct ss_judgement *why);
 
 /* Lets others write. Safe on WATCH_NONE, and twice. */
 void watch_end(struct watch *watch);

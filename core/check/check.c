@@ -230,20 +230,20 @@ static void check_steady_file(int fd, const struct ss_check_options *options, st
     }
 }
 
-/* Returns false when it is no directory that is an image. */
-static bool check_directory(int at, const char *name, int flags, const struct ss_check_options *options,
+/* For what is no file: a directory may be an image. If it is none, the answer that is there stays. */
+static void check_directory(int at, const char *name, int flags, const struct ss_check_options *options,
                             struct ss_check *check)
 {
     SS_AUTO_CLOSE int dir = openat(at, name, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC | flags);
 
     if (dir < 0 && errno != EMFILE && errno != ENFILE && errno != ENOMEM)
-        return false;
+        return;
     int r = dir < 0 ? -errno : 0;
     if (r == 0 && !ss_inside_is_directory_image(dir))
-        return false;
+        return;
     if (r == 0 && (options->reference || options->digests)) {
         ss_judge(&check->why, SS_NOT_A_FILE, "a directory has no digest: name the files in it");
-        return true;
+        return;
     }
     if (r == 0)
         r = ss_directory_check(dir, options, check);
@@ -251,7 +251,6 @@ static bool check_directory(int at, const char *name, int flags, const struct ss
         ss_judge(&check->why, SS_NOT_REACHED, "stopped in the middle of it");
     else if (r < 0)
         ss_judge_errno(&check->why, r);
-    return true;
 }
 
 void ss_check_at(const struct ss_place *place, const char *name, const char *path,
@@ -263,10 +262,10 @@ void ss_check_at(const struct ss_place *place, const char *name, const char *pat
     check->draft = ss_draftfile_named(name);
     if (check->draft)
         check_draft(place, name, check);
-    else if (check_directory(place->dir, name, O_NOFOLLOW, options, check))
-        return;
     else if (ss_image_open_at(place, name, path, &fd, &check->size, &check->why))
         check_steady_file(fd, options, check);
+    else if (check->why.finding == SS_NOT_A_FILE)
+        check_directory(place->dir, name, O_NOFOLLOW, options, check);
 }
 
 static void check_draft_path(const char *path, struct ss_check *check)
@@ -289,10 +288,10 @@ void ss_check_path(const char *path, const struct ss_check_options *options, str
     check->draft = ss_draftfile_named(path);
     if (check->draft)
         check_draft_path(path, check);
-    else if (check_directory(AT_FDCWD, path, 0, options, check))
-        return;
     else if (ss_image_open(path, &fd, &check->size, &check->why))
         check_steady_file(fd, options, check);
+    else if (check->why.finding == SS_NOT_A_FILE)
+        check_directory(AT_FDCWD, path, 0, options, check);
 }
 
 void ss_check_fd(int fd, const struct ss_check_options *options, struct ss_check *check)
