@@ -215,6 +215,8 @@ incompatible() {
 
 # --- 3: kernels that send nothing again --------------------------------------------------------------------------------
 
+none_in_progress() { ! entries "$mnt" | grep -q ' draft-in-progress'; }
+
 no_resend() {
     local closing told errors longest drafts listed
     begin -o noresend
@@ -257,6 +259,7 @@ no_resend() {
     longest=$(sed -n 's/.* longest //p' "$work"/lossy.? | sort -n | tail -n 1)
     check "some writers met an error ($errors)" test "$errors" -gt 0
     check "none waited longer than a second for it ($longest)" awk -v s="$longest" "BEGIN {exit !(s < $SLOW)}"
+    check "the savers' last files are let go" wait_until 10 none_in_progress # they were ended while they wrote
     entries "$mnt" >"$work/entries"
     listed=$(sort -u <(cat "$work"/lossy.? | sed -n 's/^name \(.*\) [a-z]* draft$/\1/p') |
         while read -r name; do grep -q "^$name draft interrupted" "$work/entries" || echo "$name"; done)
