@@ -320,13 +320,6 @@ int ss_drafts_bind(struct ss_held *held, int fd)
     return 0;
 }
 
-void ss_drafts_judging(struct ss_held *held, int fd)
-{
-    ss_drafts_lock();
-    held->judging_fd = fd;
-    ss_drafts_unlock();
-}
-
 void ss_drafts_unbind(int fd)
 {
     ss_drafts_lock();
@@ -358,6 +351,23 @@ struct ss_held *ss_drafts_of_fd(int fd)
         return held;
     ss_drafts_unbind(fd); /* closed behind our back, and perhaps another file's by now */
     ss_drafts_put(held);
+    return NULL;
+}
+
+struct ss_held *ss_drafts_part(int fd)
+{
+    if (!ss_fd_is_ours(fd))
+        return NULL;
+    ss_drafts_lock();
+    struct ss_held *held = of_fd(fd);
+    if (held) {
+        take(held);
+        let_go(fd);
+    }
+    ss_drafts_unlock();
+    if (!held || is_of(held, fd))
+        return held;
+    ss_drafts_put(held); /* closed behind our back */
     return NULL;
 }
 

@@ -35,8 +35,9 @@ struct ss_held {
     pid_t owner;
     struct ss_stamp copied_at; /* after that */
 
+    _Atomic int judging_fd; /* while it is judged, else -1: a child of fork must not keep it */
+
     /* guarded by the table's lock */
-    int judging_fd; /* while it is judged, else -1: a child of fork must not keep it */
     bool in_use;
     uint32_t uses;          /* threads that have it in hand */
     _Atomic uint32_t fds;   /* descriptors of this process that are its; also read without the lock */
@@ -110,6 +111,9 @@ struct ss_held *ss_drafts_find_named(const char *name);
  * now. In hand. */
 struct ss_held *ss_drafts_of_fd(int fd);
 
+/* The same of a descriptor that is about to be closed: it is the draft's no longer. In hand. */
+struct ss_held *ss_drafts_part(int fd);
+
 /* Any draft after that index. *index begins with 0. In hand. */
 struct ss_held *ss_drafts_next(uint32_t *index);
 
@@ -121,9 +125,6 @@ void ss_drafts_commit_at_exit(void);
 
 /* A descriptor of the draft is about to go to another process. */
 void ss_drafts_send(int fd);
-
-/* It is being judged by that descriptor; -1: no longer. */
-void ss_drafts_judging(struct ss_held *held, int fd);
 
 /* The draft of a descriptor that is another file's by now, or closed: forgets the descriptor. NULL when it is the
  * draft's. In hand. */

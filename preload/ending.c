@@ -72,10 +72,9 @@ int ss_ending_close(int fd)
     SS_INSIDE;
     if (!ss_self_may_remember())
         return ss_real()->close(fd); /* a child of vfork: its parent still has it */
-    SS_AUTO_PUT struct ss_held *held = ss_drafts_of_fd(fd);
+    SS_AUTO_PUT struct ss_held *held = ss_drafts_part(fd);
     if (!held)
         return ss_real()->close(fd);
-    ss_drafts_unbind(fd);
     int r = ss_real()->close(fd) < 0 ? -errno : 0;
     r = ss_ending_closed(held, r);
     catch_up();

@@ -68,9 +68,7 @@ static void adopt_stream(FILE *stream, int fd)
 static int put_aside(int fd, struct ss_held **held)
 {
     SS_INSIDE;
-    *held = ss_drafts_of_fd(fd);
-    if (*held)
-        ss_drafts_unbind(fd);
+    *held = ss_drafts_part(fd);
     return ss_self_hide_fd(fd);
 }
 
@@ -132,11 +130,8 @@ static struct ss_held *take_file(FILE *stream, int *fd)
     if (!ss_fd_is_ours(*fd) || ss_inside() || !ss_self_may_remember())
         return NULL;
     SS_INSIDE;
-    struct ss_held *held = ss_drafts_of_fd(*fd);
     ss_streams_remove(stream);
-    if (held)
-        ss_drafts_unbind(*fd);
-    return held;
+    return ss_drafts_part(*fd);
 }
 
 SS_EXPORT int fclose(FILE *stream)

@@ -35,7 +35,7 @@ static void give_back(struct ss_held *held, int fd)
         return;
     fcntl(fd, F_SETLEASE, F_UNLCK);
     flock(fd, LOCK_UN);
-    ss_drafts_judging(held, -1);
+    atomic_store(&held->judging_fd, -1);
     close(fd);
 }
 
@@ -83,7 +83,7 @@ static int take(struct ss_held *held)
     SS_AUTO_CLOSE int fd = open_again(held);
     if (fd < 0)
         return fd == -ENOENT ? -ESTALE : fd;
-    ss_drafts_judging(held, fd);
+    atomic_store(&held->judging_fd, fd);
     int r = ss_draft_take_lease(fd);
     if (r == 0) {
         lock_out_others(fd);
