@@ -2,13 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/xattr.h>
 #include <time.h>
 
+#include "temporary.h"
 #include "core/copy.h"
 #include "core/rename.h"
 #include "core/util.h"
@@ -112,11 +113,8 @@ static int copy_unnamed(const struct ss_draftfile *draft, int dir, const char *n
 static int copy_named(const struct ss_draftfile *draft, int dir, const char *name)
 {
     char temp[NAME_MAX + 1];
-    uint64_t random;
 
-    if (getrandom(&random, sizeof random, 0) != sizeof random)
-        return -errno;
-    snprintf(temp, sizeof temp, ".%.*s-%016llx", NAME_MAX - 1 - TEMP_SUFFIX_LEN, name, (unsigned long long)random);
+    snprintf(temp, sizeof temp, ".%.*s-%016" PRIx64, NAME_MAX - 1 - TEMP_SUFFIX_LEN, name, temporary_number());
     SS_AUTO_CLOSE int fd = openat(dir, temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
