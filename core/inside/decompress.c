@@ -191,7 +191,7 @@ static ssize_t read_gzip(struct ss_decompress *d, void *buf, size_t len)
     return (ssize_t)(len - d->gzip.avail_out);
 }
 
-/* ---- both ---- */
+/* ---- all ---- */
 
 static int prepare(struct ss_decompress *d)
 {
@@ -199,6 +199,8 @@ static int prepare(struct ss_decompress *d)
         return inflateInit2(&d->gzip, GZIP_ONLY) == Z_OK ? 0 : -ENOMEM;
     if (d->packed == SS_LIBVIRT_XZ)
         return ss_decompress_xz_open(d);
+    if (d->packed == SS_LIBVIRT_LZOP)
+        return ss_decompress_lzop_open(d);
     int r = d->packed == SS_LIBVIRT_BZIP2 ? ss_decompress_want(d, BZIP2_MEMORY) : 0;
     if (r < 0)
         return r;
@@ -237,6 +239,7 @@ void ss_decompress_close(struct ss_decompress *d)
     if (d->packed == SS_LIBVIRT_GZIP)
         inflateEnd(&d->gzip);
     lzma_end(&d->xz);
+    free(d->lzop.buf);
     free(d);
 }
 
@@ -244,9 +247,16 @@ ssize_t ss_decompress_read(void *decompress, void *buf, size_t len)
 {
     struct ss_decompress *d = decompress;
 
-    if (d->packed == SS_LIBVIRT_GZIP)
+    switch (d->packed) {
+    case SS_LIBVIRT_GZIP:
         return read_gzip(d, buf, len);
-    return d->packed == SS_LIBVIRT_XZ ? ss_decompress_xz_read(d, buf, len) : read_archive(d, buf, len);
+    case SS_LIBVIRT_XZ:
+        return ss_decompress_xz_read(d, buf, len);
+    case SS_LIBVIRT_LZOP:
+        return ss_decompress_lzop_read(d, buf, len);
+    default:
+        return read_archive(d, buf, len);
+    }
 }
 
 const char *ss_decompress_why(const struct ss_decompress *d)

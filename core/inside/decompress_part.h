@@ -27,6 +27,12 @@ struct ss_decompress {
     struct ss_zstd_frames frames;
     z_stream gzip;
     lzma_stream xz;
+    struct {
+        uint32_t flags;     /* of its header */
+        unsigned char *buf; /* a block, unpacked, and behind it packed */
+        size_t room;        /* bytes of buf */
+        size_t at, have;    /* what was not read yet of the block */
+    } lzop;
     unsigned char input[SS_DECOMPRESS_INPUT];
 };
 
@@ -43,5 +49,9 @@ int ss_decompress_want(struct ss_decompress *d, uint64_t bytes);
  * decompress.h. */
 int ss_decompress_xz_open(struct ss_decompress *d);
 ssize_t ss_decompress_xz_read(struct ss_decompress *d, void *buf, size_t len);
+
+/* lzop by liblzo2: libarchive can only have the program lzop decompress it. The same. */
+int ss_decompress_lzop_open(struct ss_decompress *d);
+ssize_t ss_decompress_lzop_read(struct ss_decompress *d, void *buf, size_t len);
 
 #endif

@@ -8,7 +8,6 @@
 #include "bytes.h"
 #include "decompress.h"
 #include "flow.h"
-#include "lzop.h"
 #include "qemu_stream.h"
 
 #define HEAD_MAX 9
@@ -83,6 +82,8 @@ static int check_unpacked(const struct ss_job *job, struct ss_decompress *decomp
         return ss_job_say(job, SS_FORMAT_UNSUPPORTED,
                           "its %s data needs %" PRIu64 " MiB of memory, and more than %" PRIu64 " are not given to it",
                           name, (ss_decompress_needs(decompress) + MIB - 1) / MIB, SS_DECOMPRESS_MEMORY_MAX / MIB);
+    if (r == -EOPNOTSUPP)
+        return ss_job_say(job, SS_FORMAT_UNSUPPORTED, "its %s data is packed in a way that is not known", name);
     if (r < 0 || job->inside->finding == SS_STREAM_DAMAGED)
         return r;
     uint64_t trailing = ss_decompress_trailing(decompress);
@@ -97,7 +98,7 @@ static int check_deep(const struct ss_job *job, uint64_t start, enum ss_libvirt_
 
     int r = ss_decompress_open(job, start, packed, &decompress);
     if (r == -EOPNOTSUPP)
-        return ss_job_say(job, SS_FORMAT_UNSUPPORTED, "libarchive was built without %s", name);
+        return ss_job_say(job, SS_FORMAT_UNSUPPORTED, "%s is not built in here", name);
     if (r < 0)
         return r;
     struct ss_flow flow = {.read = ss_decompress_read, .source = decompress};
@@ -116,5 +117,5 @@ int ss_packed_stream_check(const struct ss_job *job, uint64_t start, enum ss_lib
     int r = check_ends(job, start, &packings[packed], name);
     if (r < 0 || !job->options->deep || job->inside->finding == SS_STREAM_DAMAGED)
         return r;
-    return packed == SS_LIBVIRT_LZOP ? ss_lzop_check(job, start) : check_deep(job, start, packed, name);
+    return check_deep(job, start, packed, name);
 }

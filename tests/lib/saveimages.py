@@ -8,8 +8,10 @@ import json
 import lzma
 import os
 import re
+import struct
 import subprocess
 import sys
+import zlib
 
 from saveimage_parts import (HEADER, PAGE, Stream, get, lzop, mapped, put, stream_at, swapped, with_stream, with_xml, zstd)
 
@@ -38,6 +40,13 @@ def over(data, where, new):
 
 def flip(data, where, mask=0x10):
     return over(data, where, bytes([data[where] ^ mask]))
+
+
+def cut_at(data, end):
+    """Where what is left does not happen to end as lzop data does."""
+    while data[end - 4:end] == bytes(4):
+        end -= 1
+    return data[:end]
 
 
 def stream(where, new):
@@ -204,8 +213,8 @@ def packed_rows():
         packed_row("nothing", image[:begin], "stream-damaged")
         packed_row("one byte", image[:begin + 1], "stream-damaged")
         packed_row("only the magic", image[:begin + 4], "stream-damaged", cut)
-        packed_row("cut in the middle", image[:middle], "stream-damaged", cut)
-        packed_row("cut by 64 KiB", image[:-65536], "stream-damaged", cut)
+        packed_row("cut in the middle", cut_at(image, middle), "stream-damaged", cut)
+        packed_row("cut by 64 KiB", cut_at(image, len(image) - 65536), "stream-damaged", cut)
         packed_row("cut by a byte", image[:-1], "stream-damaged", cut if kind != "lzop" else None)
         packed_row("zeros from the middle on", image[:middle] + bytes(len(image) - middle), "stream-damaged",
                    cut if kind != "lzop" else unseen)
@@ -213,12 +222,11 @@ def packed_rows():
         packed_row("bytes too many", image + b"????" * 4, "stream-damaged", cut)
         packed_row("a bit in the middle", flip(image, middle), "stream-damaged", unseen)
         packed_row("zeros in the middle", over(image, middle, bytes(8192)), "stream-damaged", unseen)
-        if kind != "lzop":  # which is not decompressed
-            for what, data in (("whose stream was cut", short), ("of no stream", b"hello" * 100),
-                               ("with a hole in its stream", over(STREAM.data, STREAM.full_page(30), bytes(8))),
-                               ("with something behind its stream", STREAM.data + b"more")):
-                packed_row(what, with_stream(RAW, pack[kind](data), number),
-                           "end-unproven" if "behind" in what else "stream-damaged", unseen)
+        for what, data in (("whose stream was cut", short), ("of no stream", b"hello" * 100),
+                           ("with a hole in its stream", over(STREAM.data, STREAM.full_page(30), bytes(8))),
+                           ("with something behind its stream", STREAM.data + b"more")):
+            packed_row(what, with_stream(RAW, pack[kind](data), number),
+                       "end-unproven" if "behind" in what else "stream-damaged", unseen)
         packed_row("of nothing", with_stream(RAW, pack[kind](b""), number), "stream-damaged",
                    unseen)
     two = with_stream(RAW, gzip.compress(STREAM.data[:70000]) + gzip.compress(STREAM.data[70000:]), 1)
@@ -228,17 +236,28 @@ def packed_rows():
 
 
 def lzop_rows():
-    """Of the program lzop, which compresses, and has checksums only of what is in the blocks."""
+    """Of the program lzop, which compresses, and has checksums only of what is in the blocks: a decompressor has to look."""
     image = load("lzop")
     assert get(image, "format") == 4
     begin = stream_at(image)
     row("real lzop: good", image, "complete")
-    row("real lzop: cut in the middle", image[:(begin + len(image)) // 2], "stream-damaged")
+    row("real lzop: cut in the middle", cut_at(image, (begin + len(image)) // 2), "stream-damaged")
     row("real lzop: cut by a byte", image[:-1], "stream-damaged", "unsealed")
     row("real lzop: without its last block", image[:-2000] + bytes(4), "stream-damaged", "unsealed")
     row("real lzop: a block's length", flip(image, begin + image[begin:].index(b"\0\4\0\0") + 5), "stream-damaged", "unsealed")
     row("real lzop: bytes too many", image + b"????" * 4, "stream-damaged")
-    row("real lzop: a bit in the middle, which only a decompressor sees", flip(image, (begin + len(image)) // 2), "complete")
+    for part in range(1, 40):
+        row(f"real lzop: a bit at {part}/40", flip(image, begin + (len(image) - begin) * part // 40), "stream-damaged", "unsealed")
+    header, end = begin + 9, begin + 9 + 25 + image[begin + 9 + 24]
+    fields = image[header:end]
+
+    def with_header(new):
+        return image[:header] + new + struct.pack(">I", zlib.adler32(new)) + image[end + 4:]
+    row("real lzop: the same header", with_header(fields), "complete")
+    row("real lzop: a way of packing that is not known", with_header(over(fields, 6, b"\x80")), "format-unsupported", "unsealed")
+    filtered = over(fields, 10, bytes([fields[10] | 8]))
+    row("real lzop: with a filter", with_header(filtered[:12] + bytes(4) + filtered[12:]), "format-unsupported", "unsealed")
+    row("real lzop: blocks of 60 MiB", over(image, image.index(b"\0\4\0\0", begin), b"\3\xc0\0\0"), "format-unsupported", "unsealed")
 
 
 def mapped_rows():
