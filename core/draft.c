@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -21,6 +22,7 @@
 #define LOCK_OFFSET (INT64_MAX - 1)
 
 #define NAME_TRIES 16
+#define TURN_MS 20
 #define PROBE_SIZE (1U << 20) /* as much as a program writes at once */
 
 bool ss_draft_reserved(const char *name)
@@ -229,7 +231,62 @@ static int rename_over(int dir, const char *name, int fd, const char *target)
     return 0;
 }
 
-int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool exclusive)
+static int read_base(int dir, const char *name, struct ss_draft_base *base)
+{
+    struct statx stx;
+
+    if (statx(dir, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME, &stx) < 0)
+        return -errno;
+    bool has_birth = (stx.stx_mask & STATX_BTIME) && stx.stx_btime.tv_sec > 0;
+    base->ino = stx.stx_ino;
+    base->born = has_birth ? (uint64_t)stx.stx_btime.tv_sec * SS_SECOND_NS + stx.stx_btime.tv_nsec : 0;
+    return 0;
+}
+
+int ss_draft_base_of(int fd, struct ss_draft_base *base)
+{
+    return read_base(fd, "", base);
+}
+
+bool ss_draft_base_lost(int dir, const char *target, const struct ss_draft_base *base)
+{
+    struct ss_draft_base now;
+
+    if (base->ino == 0 || read_base(dir, target, &now) < 0)
+        return false;
+    return now.ino != base->ino || (now.born != base->born && now.born != 0 && base->born != 0);
+}
+
+/* Among those who replace an image in the directory, in whatever process: who has looked which image it is, replaces
+ * that one. A program may have this lock for itself: then we go on without it. Returns a descriptor to be closed. */
+static int take_turn(int dir)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; fd >= 0 && i < TURN_MS && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK; i++)
+        nanosleep(&pause, NULL);
+    return fd;
+}
+
+/* A name that is nobody's needs no turn. */
+static int replace(int dir, const char *name, int fd, const char *target, const struct ss_draft_base *base)
+{
+    if (renameat2(dir, name, dir, target, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EEXIST && errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    int turn = take_turn(dir);
+    int r = ss_draft_base_lost(dir, target, base) ? -EEXIST : rename_over(dir, name, fd, target);
+    if (turn >= 0) {
+        flock(turn, LOCK_UN); /* a child that was forked meanwhile has the descriptor, too */
+        close(turn);
+    }
+    return r;
+}
+
+int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool exclusive,
+                     const struct ss_draft_base *base)
 {
     int r;
 
@@ -240,7 +297,7 @@ int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool
     if (exclusive)
         r = ss_rename_exclusive(dir, name, dir, target);
     else
-        r = rename_over(dir, name, fd, target);
+        r = replace(dir, name, fd, target, base);
     /* Rename first: a crash in between leaves a public image with a record that nobody minds, never a hidden file that
      * nobody can place. */
     if (r == 0)
@@ -373,7 +430,12 @@ static int publish_committed(int dir, const char *name, int fd, struct ss_draft_
         snprintf(record->detail, sizeof record->detail, "fsync failed: %s", strerrordesc_np(errno));
         return ss_draft_write(fd, record);
     }
-    int r = ss_draft_publish(dir, name, fd, record->target, record->exclusive);
+    int r = ss_draft_publish(dir, name, fd, record->target, record->exclusive, &record->base);
+    if (r == -EEXIST) {
+        record->state = SS_DRAFT_INTERRUPTED;
+        record->reason = SS_NAME_TAKEN;
+        return ss_draft_write(fd, record);
+    }
     if (r == 0)
         r = ss_draft_sync_dir(dir);
     return r < 0 ? r : 1;

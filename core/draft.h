@@ -33,6 +33,12 @@ enum ss_draft_state {
     SS_DRAFT_INTERRUPTED, /* will not be published: see reason */
 };
 
+/* The image that a draft began as a copy of: to publish it over another would lose what that one's writer saved. */
+struct ss_draft_base {
+    uint64_t ino;  /* 0: it began empty, and replaces whatever is there */
+    uint64_t born; /* nanoseconds since the epoch, 0: the file system does not tell. Numbers of files come again */
+};
+
 struct ss_draft_record {
     char target[NAME_MAX + 1]; /* public name, in the same directory */
     enum ss_draft_state state;
@@ -46,8 +52,9 @@ struct ss_draft_record {
     time_t opened;  /* seconds since the epoch, UTC */
     time_t ended;   /* when it was interrupted, likewise; 0 unknown, or it is not */
     bool exclusive; /* made with O_EXCL: must not replace a name */
-    bool preload;   /* made by the preload library: nobody but the writer itself sees how he ends */
-    bool left;      /* of those: its creator closed it, or ended, well, when others still had it open */
+    struct ss_draft_base base;
+    bool preload; /* made by the preload library: nobody but the writer itself sees how he ends */
+    bool left;    /* of those: its creator closed it, or ended, well, when others still had it open */
 };
 
 /* True for names that belong to Saveseal: nothing but Saveseal may create or see them. */
@@ -105,10 +112,17 @@ bool ss_draft_still_named(int dir, const char *name, int fd);
  * for him. */
 bool ss_draft_may_replace(int dir, int fd, const char *target);
 
+/* Which file that is. Returns 0 or -errno. */
+int ss_draft_base_of(int fd, struct ss_draft_base *base);
+
+/* Is the name another file's than the one that the draft began with? Not when it is nobody's. */
+bool ss_draft_base_lost(int dir, const char *target, const struct ss_draft_base *base);
+
 /* Gives the draft its public name in one rename and takes its record off; the caller syncs the directory when it must
- * be durable. With exclusive an existing name is not replaced: -EEXIST. -ESTALE when name is no longer this
- * draft, -EPERM as ss_draft_may_replace says. fd is the draft's descriptor. */
-int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool exclusive);
+ * be durable. With exclusive an existing name is not replaced, nor another image than base: -EEXIST. -ESTALE when name
+ * is no longer this draft, -EPERM as ss_draft_may_replace says. fd is the draft's descriptor. */
+int ss_draft_publish(int dir, const char *name, int fd, const char *target, bool exclusive,
+                     const struct ss_draft_base *base);
 
 /* Hides an image that must not be deleted: renames it to a fresh draft name with record (whose target is its name).
  * fd is the image, open for reading. The record is on the disk before the rename; the caller syncs the directory when

@@ -18,6 +18,15 @@ static int set_text(struct ss_record *line, const char *key, const char *value)
     return 0;
 }
 
+/* Likewise 0. */
+static int set_number(struct ss_record *line, const char *key, uint64_t value)
+{
+    if (value)
+        return ss_record_set_u64(line, key, value);
+    ss_record_unset(line, key);
+    return 0;
+}
+
 int ss_draft_fill(struct ss_record *line, const struct ss_draft_record *record)
 {
     bool interrupted = record->state == SS_DRAFT_INTERRUPTED;
@@ -47,6 +56,10 @@ int ss_draft_fill(struct ss_record *line, const struct ss_draft_record *record)
         ss_record_unset(line, "ended");
     if (r == 0)
         r = set_text(line, "exclusive", record->exclusive ? "yes" : "");
+    if (r == 0)
+        r = set_number(line, "base", record->base.ino);
+    if (r == 0)
+        r = set_number(line, "base-born", record->base.ino ? record->base.born : 0);
     if (r == 0)
         r = set_text(line, "preload", record->preload ? "yes" : "");
     if (r == 0)
@@ -160,6 +173,10 @@ int ss_draft_decode(const void *bytes, size_t len, struct ss_draft_record *recor
         r = ss_record_get_time(&line, "opened", &found.opened) < 0 ? -EBADMSG : 0;
     if (r == 0 && ss_record_get(&line, "ended"))
         r = ss_record_get_time(&line, "ended", &found.ended) < 0 ? -EBADMSG : 0;
+    if (r == 0 && ss_record_get(&line, "base"))
+        r = get_number(&line, "base", UINT64_MAX, &found.base.ino);
+    if (r == 0 && ss_record_get(&line, "base-born"))
+        r = get_number(&line, "base-born", UINT64_MAX, &found.base.born);
     if (r < 0)
         return r;
     r = get_flag(&line, "exclusive", &found.exclusive);

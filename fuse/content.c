@@ -59,8 +59,10 @@ static int make_from_base(struct ss_fs *fs, struct ss_save *save, uint64_t keep)
     int fd = -1;
 
     describe(fs, save, &record);
+    int r = keep > 0 ? ss_draft_base_of(save->base, &record.base) : 0;
     int dir = ss_save_place(fs, save, target);
-    int r = ss_draft_create(dir, 0600, &record, save->draft_name, &fd);
+    if (r == 0)
+        r = ss_draft_create(dir, 0600, &record, save->draft_name, &fd);
     if (r < 0)
         return r;
     r = ss_copy_attributes(save->base, fd);
@@ -269,6 +271,7 @@ static void forget_past(struct ss_save *save)
 {
     pthread_mutex_lock(&save->state);
     save->was_partial = false;
+    save->record.base = (struct ss_draft_base){0};
     atomic_store(&save->prepared.valid, false);
     pthread_mutex_unlock(&save->state);
 }

@@ -32,6 +32,9 @@ static int target_refuses(struct ss_fs *fs, struct ss_save *save)
     } else if (save->exclusive) {
         ss_verdict_spoil(save, SS_NAME_TAKEN, "the name existed when it was closed");
         r = -EEXIST;
+    } else if (ss_draft_base_lost(dir, target, &save->record.base)) {
+        ss_verdict_spoil(save, SS_NAME_TAKEN, "it began as a copy of an older version");
+        r = -EEXIST;
     } else if (!may_replace) {
         ss_verdict_spoil(save, SS_PUBLISH_FAILED, "the image of that name is another user's, in a sticky directory");
         r = -EPERM;
@@ -183,10 +186,14 @@ static void publish(struct ss_fs *fs, uint32_t index, struct ss_save *save)
     int dir = ss_save_place(fs, save, target);
     pthread_mutex_lock(&save->state);
     bool exclusive = save->exclusive;
+    const struct ss_draft_base base = save->record.base;
     pthread_mutex_unlock(&save->state);
-    int r = ss_draft_publish(dir, save->draft_name, atomic_load(&save->draft), target, exclusive);
+    int r = ss_draft_publish(dir, save->draft_name, atomic_load(&save->draft), target, exclusive, &base);
     if (r < 0) {
-        snprintf(detail, sizeof detail, "rename failed: %s", strerrordesc_np(-r));
+        if (r == -EEXIST && !exclusive)
+            snprintf(detail, sizeof detail, "it began as a copy of an older version");
+        else
+            snprintf(detail, sizeof detail, "rename failed: %s", strerrordesc_np(-r));
         interrupt(fs, save, r == -EEXIST ? SS_NAME_TAKEN : SS_PUBLISH_FAILED, detail);
         return;
     }

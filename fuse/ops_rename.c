@@ -119,6 +119,7 @@ static int retarget(struct ss_fs *fs, uint32_t index, int old_dir, fuse_ino_t ne
     pthread_mutex_lock(&save->state);
     save->exclusive = exclusive;
     save->record.exclusive = exclusive;
+    save->record.base = (struct ss_draft_base){0}; /* what has the name now is meant to be replaced */
     snprintf(save->record.target, sizeof save->record.target, "%s", newname);
     record = save->record;
     pthread_mutex_unlock(&save->state);

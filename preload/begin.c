@@ -73,6 +73,8 @@ static int open_held(struct ss_held *held, int flags)
     int r = ss_draft_still_named(held->dir, held->name, fd) ? 0 : -ESTALE;
     if (r == 0 && (flags & O_TRUNC))
         r = cut(held, fd, flags);
+    if (r == 0 && (flags & O_TRUNC))
+        ss_judge_begins_anew(held);
     if (r == 0 && (flags & O_ACCMODE) != O_RDONLY && ss_self_may_remember()) {
         r = ss_drafts_bind(held, fd);
         ss_draft_unlock(held->witness); /* that it is open says that it is live; the program may want to lock it */
@@ -127,11 +129,14 @@ static int begin_draft(int *dir, const char *canonical, const char *name, int fl
     snprintf(record.target, sizeof record.target, "%s", name);
     record.exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
     record.preload = true;
+    bool is_copy = image >= 0 && !(flags & O_TRUNC);
+    if (is_copy && fstat(image, &st) == 0 && st.st_size > 0)
+        ss_draft_base_of(image, &record.base);
     mode_t missing = image < 0 ? 0600 & ~mode : 0; /* what we need and the file is not to have */
     SS_AUTO_CLOSE int fd = create(*dir, flags, image < 0 ? mode | missing : 0600, &record, draft);
     if (fd < 0)
         return fd;
-    int r = image < 0 ? 0 : take_over(image, *dir, draft, !(flags & O_TRUNC));
+    int r = image < 0 ? 0 : take_over(image, *dir, draft, is_copy);
     SS_AUTO_CLOSE int witness = r < 0 ? r : open_hidden(*dir, draft, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (missing && fstat(fd, &st) == 0)
         fchmod(fd, st.st_mode & 07777 & ~missing);
@@ -144,7 +149,7 @@ static int begin_draft(int *dir, const char *canonical, const char *name, int fl
     }
     ss_steal_fd(dir);
     ss_steal_fd(&witness);
-    if (image >= 0 && !(flags & O_TRUNC) && fstat(fd, &st) == 0) {
+    if (is_copy && fstat(fd, &st) == 0) {
         pthread_mutex_lock(&held->judging); /* another thread may be calling exec, and hand it on */
         held->copied_at = ss_stamp_of(&st);
         held->copied = true;

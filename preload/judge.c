@@ -213,10 +213,12 @@ static int publish(struct ss_held *held, int fd)
         note_leaving(held, &now, fd);
         return 0; /* he goes on with it, and closes last */
     }
-    int r = ss_draft_publish(held->dir, held->name, fd, held->record.target, held->record.exclusive);
+    int r =
+        ss_draft_publish(held->dir, held->name, fd, held->record.target, held->record.exclusive, &held->record.base);
 
     if (r == -EEXIST)
-        return keep(held, fd, SS_NAME_TAKEN, "the name exists by now", r);
+        return keep(held, fd, SS_NAME_TAKEN,
+                    held->record.exclusive ? "the name exists by now" : "it began as a copy of an older version", r);
     if (r < 0)
         return keep_errno(held, fd, SS_PUBLISH_FAILED, "rename failed", r);
     held->over = true;
@@ -397,6 +399,7 @@ int ss_judge_rename(struct ss_held *held, const char *name, const char *canonica
     struct ss_draft_record record = held->record;
     snprintf(record.target, sizeof record.target, "%s", name);
     record.exclusive = exclusive;
+    record.base = (struct ss_draft_base){0}; /* what has the name now is meant to be replaced */
     int r = held->over ? -ENOENT : ss_draft_write(held->witness, &record);
     if (r == 0) {
         held->record = record;
@@ -404,6 +407,19 @@ int ss_judge_rename(struct ss_held *held, const char *name, const char *canonica
     }
     pthread_mutex_unlock(&held->judging);
     return r;
+}
+
+void ss_judge_begins_anew(struct ss_held *held)
+{
+    struct ss_draft_record record;
+
+    pthread_mutex_lock(&held->judging);
+    if (!held->over && held->record.base.ino != 0 && ss_draft_read(held->witness, &record) == 0) {
+        record.base = (struct ss_draft_base){0};
+        if (ss_draft_write(held->witness, &record) == 0)
+            held->record = record;
+    }
+    pthread_mutex_unlock(&held->judging);
 }
 
 static enum ss_finding describe_end(int status, char detail[SS_DETAIL_MAX])

@@ -24,6 +24,9 @@ int ss_judge_drop(struct ss_held *held);
 /* The save is to have another name, in the same directory; with exclusive it must not replace one. 0 or -errno. */
 int ss_judge_rename(struct ss_held *held, const char *name, const char *canonical, bool exclusive);
 
+/* It was cut to nothing: what is written from now on has nothing to do with the image that it began as a copy of. */
+void ss_judge_begins_anew(struct ss_held *held);
+
 /* A draft that this process closed, but not as the last one: looks whether it is by now, and judges it when nobody has
  * written since. Returns -EAGAIN when somebody still has it, 0 when there is nothing to wait for, or what close() would
  * have had to say. */

@@ -285,8 +285,68 @@ exclusive() {
     equal "O_EXCL on the family's own draft" "$said" "excl: EEXIST"
 }
 
+# While somebody saves a name, with $steps, another one makes it an image. rival TEXT STEP...: his steps.
+rival() {
+    local text=$1
+    shift
+    fresh_name
+    put_old
+    held_in_background "${steps[@]}" "hold:$hold" close
+    check "$text: being written" wait_until 10 state_like "*draft writing draft-in-progress*"
+    cp "$old" "$plain/$name"
+    save "$@"
+    "$writer" "$plain/$name" "$@"
+    report "$text: the first is published" "$(whole_as "$plain/$name" || echo "another content")$(said_problem "")"
+    go_on
+}
+loses() { # TEXT STEP...
+    rival "$@"
+    check "$1: the second is kept" state_like "image sealed intact"$'\n'"draft interrupted name-taken it began as a copy of an older version"
+    equal "$1: and close() says so" "$said" "close: EEXIST"
+    check "$1: the first is public" whole_as "$plain/$name"
+    kept_rows=$((kept_rows + 1))
+}
+wins() { # TEXT STEP...
+    rival "$@"
+    cp "$old" "$plain/$name"
+    "$writer" "$plain/$name" "${steps[@]}" close
+    report "$1: the second is published" "$(not_published "$plain/$name")$(said_problem "")"
+}
+
+rivals() {
+    local steps=(edit at:10K write:1K)
+    loses "an edit, and a new version meanwhile" create write:50K close
+    loses "an edit, and another edit meanwhile" edit at:20K write:1K close
+    steps=(append write:1K)
+    loses "an append, and another one meanwhile" append write:2K close
+    steps=(edit at:10K write:1K create write:9K)
+    wins "an edit, then cut to nothing, and a new version meanwhile" create write:50K close
+    steps=(create write:9K)
+    wins "a new version, and an edit meanwhile" edit at:20K write:1K close
+    steps=(edit at:10K write:1K)
+    fresh_name
+    put_old
+    held_in_background "${steps[@]}" "hold:$hold" close
+    check "an edit of what is deleted meanwhile: being written" wait_until 10 state_like "*draft writing draft-in-progress*"
+    rm "$mnt/$name"
+    go_on
+    cp "$old" "$plain/$name"
+    "$writer" "$plain/$name" "${steps[@]}" close
+    report "an edit of what is deleted meanwhile: published" "$(not_published "$plain/$name")$(said_problem "")"
+}
+
 own_names() {
     local first
+    fresh_name
+    first=$name
+    put_old
+    fresh_name
+    put_old
+    cp "$old" "$plain/$first"
+    "$writer" "$plain/$first" edit at:10K write:1K close
+    said=$(under "$writer" "$mnt/$name" edit at:10K write:1K "rename:$first" close)
+    name=$first
+    report "an edit that is renamed over another image: published" "$(not_published "$plain/$first")$(said_problem "")"
     fresh_name
     save create write:100K unlink close size
     equal "unlink of the own draft: no such file" "$said" "size: ENOENT"
@@ -488,7 +548,7 @@ head -c 90K /dev/urandom >"$work/b"
 shopt -s extglob
 serve
 parts="explicit_closes ends threads children descriptors_sent shells mappings marks waiting_state empty_file \
-    unchanged_edit edits exclusive sticky own_names limits namespaces foreign_writer all_listed no_space sync_errors"
+    unchanged_edit edits exclusive rivals sticky own_names limits namespaces foreign_writer all_listed no_space sync_errors"
 for part in $parts; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     [[ " ${not_here-} " != *" $part "* ]] || continue

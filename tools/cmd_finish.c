@@ -151,7 +151,7 @@ static bool seal_draft(struct ss_draftfile *draft, const char *path, const struc
 
 static bool publish(const struct ss_draftfile *draft, struct ss_judgement *why)
 {
-    int r = ss_draft_publish(draft->place.dir, draft->name, draft->fd, draft->record.target, true);
+    int r = ss_draft_publish(draft->place.dir, draft->name, draft->fd, draft->record.target, true, &draft->record.base);
 
     if (r == -ESTALE)
         ss_judge(why, SS_CHANGED_WHILE_READING, "another file has the draft's name by now");

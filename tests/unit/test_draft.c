@@ -43,6 +43,8 @@ static int tear_down(void **state)
     return rmdir(place);
 }
 
+static const struct ss_draft_base none;
+
 static struct ss_draft_record sample(const char *target)
 {
     struct ss_draft_record record = {.state = SS_DRAFT_WRITING, .reason = SS_CLEAN, .pid = 42, .start = 7};
@@ -88,6 +90,12 @@ static void record_survives_the_codec(void **state)
     assert_int_equal(back.opened, 1700000000);
     assert_int_equal(back.ended, 1700000001);
     assert_true(back.exclusive);
+    assert_int_equal(back.base.ino, 0);
+    record.base = (struct ss_draft_base){UINT64_MAX, 1700000000123456789};
+    n = ss_draft_encode(&record, text, sizeof text);
+    assert_true(n > 0);
+    assert_int_equal(ss_draft_decode(text, (size_t)n, &back), 0);
+    assert_true(back.base.ino == UINT64_MAX && back.base.born == 1700000000123456789);
 }
 
 static void bad_records_are_refused(void **state)
@@ -219,15 +227,63 @@ static void publish_replaces_unless_exclusive(void **state)
     int a = make("image", first), b = make("image", second), c = make("image", third);
 
     (void)state;
-    assert_int_equal(ss_draft_publish(dir, first, a, "image", true), 0);
+    assert_int_equal(ss_draft_publish(dir, first, a, "image", true, &none), 0);
     assert_true(there("image") && !there(first));
-    assert_int_equal(ss_draft_publish(dir, second, b, "image", true), -EEXIST);
+    assert_int_equal(ss_draft_publish(dir, second, b, "image", true, &none), -EEXIST);
     assert_true(there(second));
-    assert_int_equal(ss_draft_publish(dir, third, c, "image", false), 0);
+    assert_int_equal(ss_draft_publish(dir, third, c, "image", false, &none), 0);
     assert_int_equal(fgetxattr(c, SS_DRAFT_XATTR, NULL, 0), -1);
     close(a);
     close(b);
     close(c);
+}
+
+/* Makes an image, and a draft that began as a copy of it. */
+static int make_edit(const char *target, char name[SS_DRAFT_NAME_SIZE], struct ss_draft_base *base)
+{
+    char first[SS_DRAFT_NAME_SIZE];
+    int fd = make(target, first);
+
+    assert_int_equal(ss_draft_publish(dir, first, fd, target, false, &none), 0);
+    assert_int_equal(ss_draft_base_of(fd, base), 0);
+    assert_true(base->ino != 0);
+    close(fd);
+    return make(target, name);
+}
+
+static void publish_replaces_only_what_was_copied(void **state)
+{
+    char edit[SS_DRAFT_NAME_SIZE], whole[SS_DRAFT_NAME_SIZE];
+    struct ss_draft_base base;
+    struct ss_draft_record record;
+
+    (void)state;
+    int fd = make_edit("edited", edit, &base);
+    assert_false(ss_draft_base_lost(dir, "edited", &base));
+    assert_int_equal(ss_draft_publish(dir, edit, fd, "edited", false, &base), 0);
+    close(fd);
+
+    fd = make_edit("gone", edit, &base); /* nobody's version is lost */
+    unlinkat(dir, "gone", 0);
+    assert_false(ss_draft_base_lost(dir, "gone", &base));
+    assert_int_equal(ss_draft_publish(dir, edit, fd, "gone", false, &base), 0);
+    close(fd);
+
+    fd = make_edit("raced", edit, &base);
+    int other = make("raced", whole);
+    assert_int_equal(ss_draft_publish(dir, whole, other, "raced", false, &none), 0);
+    assert_true(ss_draft_base_lost(dir, "raced", &base));
+    assert_int_equal(ss_draft_publish(dir, edit, fd, "raced", false, &base), -EEXIST);
+    assert_true(ss_draft_still_named(dir, "raced", other) && ss_draft_still_named(dir, edit, fd));
+    assert_int_equal(ss_draft_read(fd, &record), 0);
+    assert_false(ss_draft_base_lost(dir, "raced", &none));
+    assert_int_equal(ss_draft_base_of(other, &base), 0);
+    if (base.born != 0) {
+        base.born++; /* its number, but not that file */
+        assert_true(ss_draft_base_lost(dir, "raced", &base));
+    }
+    close(other);
+    close(fd);
 }
 
 static void recover_names_the_reason(void **state)
@@ -269,6 +325,29 @@ static void recover_finishes_a_commitment(void **state)
         assert_int_equal(ss_draft_recover(dir, name, &record), torn ? 0 : 1);
         assert_int_equal(there("committed"), !torn);
     }
+}
+
+/* One that began as a copy of what is not there any more is not published over what is. */
+static void recover_replaces_only_what_was_copied(void **state)
+{
+    char name[SS_DRAFT_NAME_SIZE], whole[SS_DRAFT_NAME_SIZE];
+    struct ss_draft_record record = sample("recopied");
+    struct ss_seal seal;
+
+    (void)state;
+    int fd = make_edit("recopied", name, &record.base);
+    assert_int_equal(pwrite(fd, "whole image", 11, 0), 11);
+    assert_int_equal(ss_seal_make(fd, 11, true, "test", NULL, &seal), 0);
+    assert_int_equal(ss_seal_write(fd, &seal), 0);
+    record.state = SS_DRAFT_PREPARED;
+    assert_int_equal(ss_draft_write(fd, &record), 0);
+    int other = make("recopied", whole);
+    assert_int_equal(ss_draft_publish(dir, whole, other, "recopied", false, &none), 0);
+    close(fd);
+    assert_int_equal(ss_draft_recover(dir, name, &record), 0);
+    assert_int_equal(record.reason, SS_NAME_TAKEN);
+    assert_true(ss_draft_still_named(dir, "recopied", other) && there(name));
+    close(other);
 }
 
 static void set_aside_hides_an_image(void **state)
@@ -326,7 +405,7 @@ static void publish_leaves_one_name(void **state)
     SS_AUTO_CLOSE int fd = make("twice", name);
 
     assert_int_equal(linkat(dir, name, dir, "twice", 0), 0);
-    assert_int_equal(ss_draft_publish(dir, name, fd, "twice", false), 0);
+    assert_int_equal(ss_draft_publish(dir, name, fd, "twice", false, &none), 0);
     assert_true(ss_draft_still_named(dir, "twice", fd));
     assert_int_equal(faccessat(dir, name, F_OK, 0), -1);
     unlinkat(dir, "twice", 0);
@@ -351,9 +430,11 @@ int main(void)
         cmocka_unit_test(lock_dies_with_its_holder),
         cmocka_unit_test(without_a_lock_it_lives_while_it_is_written),
         cmocka_unit_test(publish_replaces_unless_exclusive),
+        cmocka_unit_test(publish_replaces_only_what_was_copied),
         cmocka_unit_test(publish_leaves_one_name),
         cmocka_unit_test(recover_names_the_reason),
         cmocka_unit_test(recover_finishes_a_commitment),
+        cmocka_unit_test(recover_replaces_only_what_was_copied),
         cmocka_unit_test(set_aside_hides_an_image),
         cmocka_unit_test(set_aside_leaves_a_newer_version),
         cmocka_unit_test(reserved_names),
