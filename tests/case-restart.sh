@@ -289,6 +289,8 @@ die() {
     kill -KILL "$daemon"
     check "$name: the worker ends with its keeper" wait_until 10 gone "$worker"
     check "$name: the mount says so" wait_until 10 refuses
+    "$SAVESEAL" status "$mnt" >"$work/status" 2>&1
+    check "$name: and saveseal what to do" test "$? $(grep -c "mount it again" "$work/status")" = "3 1"
     exec 7>&-
     wait $writer
     check "$name: the writer meets an error" test $? -ne 0

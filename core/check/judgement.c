@@ -45,6 +45,9 @@ void ss_judge_errno(struct ss_judgement *judgement, int error)
     case -EEXIST:
         ss_judge(judgement, SS_DEST_EXISTS, "%s", "");
         break;
+    case -ENOTCONN:
+        ss_judge(judgement, SS_IO_ERROR, "the daemon of this mount has ended; mount it again");
+        break;
     default:
         ss_judge(judgement, SS_IO_ERROR, "%s", words_of(error));
     }
