@@ -23,12 +23,18 @@
 #include "core/seal.h"
 #include "core/util.h"
 
+#define TRIES 100 /* of an open whose name gets a new version each time that it looks */
 #define MAKES (O_CREAT | O_EXCL | O_TRUNC)
 #define KNOWN                                                                                                          \
     (O_ACCMODE | MAKES | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |  \
      O_CLOEXEC | O_NOCTTY | O_LARGEFILE | O_ASYNC)
 
 static _Atomic bool no_openat2;
+
+/* One thread at a time begins a draft of a name: two would each have a version of its own. Taken before every other
+ * lock, by the name's sum; who has one waits for the disk, but for nobody who has the draft. */
+#define TURNS 64
+static pthread_mutex_t turns[TURNS] = {[0 ... TURNS - 1] = PTHREAD_MUTEX_INITIALIZER};
 
 static bool writes(int flags)
 {
@@ -237,7 +243,7 @@ static int open_in(int *dir, const char *canonical, const char *name, int flags,
 {
     struct stat st;
 
-    for (int tries = 0; tries < 16; tries++) {
+    for (int tries = 0; tries < TRIES; tries++) {
         int r;
         if (fstatat(*dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
             r = replace(dir, canonical, name, flags, &st);
@@ -251,16 +257,59 @@ static int open_in(int *dir, const char *canonical, const char *name, int flags,
     return -ENOENT;
 }
 
+static pthread_mutex_t *turn_of(const char *canonical)
+{
+    unsigned sum = 0;
+
+    for (; *canonical; canonical++)
+        sum = sum * 31 + (unsigned char)*canonical;
+    return &turns[sum % TURNS];
+}
+
+void ss_begin_in_child(void)
+{
+    for (size_t i = 0; i < TURNS; i++)
+        pthread_mutex_init(&turns[i], NULL);
+}
+
+/* There is no draft that we know. CHANGED: there is one by now. */
+static int open_unknown(const char *canonical, int flags, mode_t mode)
+{
+    const char *name;
+
+    SS_AUTO_CLOSE int dir = ss_roots_open_parent(canonical, &name);
+    if (dir >= 0)
+        dir = ss_self_hide_fd(dir);
+    if (dir < 0)
+        return dir;
+    if (!ss_self_may_remember())
+        return open_in(&dir, canonical, name, flags, mode);
+    pthread_mutex_t *turn = turn_of(canonical);
+    pthread_mutex_lock(turn);
+    SS_AUTO_PUT struct ss_held *known = ss_drafts_find(canonical);
+    int r = known ? CHANGED : open_in(&dir, canonical, name, flags, mode);
+    pthread_mutex_unlock(turn);
+    return r;
+}
+
 /* canonical: below a protected directory. */
 static int open_protected(const char *canonical, int flags, mode_t mode)
 {
     const char *name = strrchr(canonical, '/') + 1;
 
-    for (int tries = 0; tries < 16; tries++) {
+    for (int tries = 0; tries < TRIES; tries++) {
         SS_AUTO_PUT struct ss_held *held =
             ss_draft_reserved(name) ? ss_drafts_find_named(name) : ss_drafts_find(canonical);
-        if (!held)
-            break;
+        if (!held && ss_draft_reserved(name))
+            return flags & O_CREAT ? -EPERM : -ENOENT;
+        if (!held && !writes(flags))
+            return PLAIN;
+        if (!held) {
+            int r = open_unknown(canonical, flags, mode);
+            if (r != CHANGED)
+                return r;
+            continue;
+        }
         if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
             return -EEXIST;
         int fd = open_held(held, flags);
@@ -268,14 +317,7 @@ static int open_protected(const char *canonical, int flags, mode_t mode)
             return fd;
         ss_judge_closed(held, 0); /* finds out that it is over */
     }
-    if (ss_draft_reserved(name))
-        return flags & O_CREAT ? -EPERM : -ENOENT;
-    if (!writes(flags))
-        return PLAIN;
-    SS_AUTO_CLOSE int dir = ss_roots_open_parent(canonical, &name);
-    if (dir >= 0)
-        dir = ss_self_hide_fd(dir);
-    return dir < 0 ? dir : open_in(&dir, canonical, name, flags, mode);
+    return -ENOENT;
 }
 
 /* Outside, as far as the text goes. The kernel opens it if there is no symbolic link on the way: then the text was all

@@ -11,6 +11,9 @@ int ss_begin_open(int dirfd, const char *path, int flags, mode_t mode);
 /* True when ss_begin_open would do nothing but openat. Quick. */
 bool ss_begin_is_plain(const char *path, int flags);
 
+/* In a child of fork: threads that are not there any more begin nothing. */
+void ss_begin_in_child(void);
+
 /* Does the path, its symbolic links followed, name something in a protected directory? Looks at the file system. */
 bool ss_begin_concerns(const char *path);
 

@@ -71,6 +71,14 @@ static struct ss_held *of_fd(int fd)
 }
 
 /* With lock held. */
+static void map_fd(int fd, uint16_t what)
+{
+    ss_fd_map[fd] = what;
+    if (what && fd > highest)
+        highest = fd;
+}
+
+/* With lock held. */
 static void note_time(struct ss_held *held)
 {
     struct stat st;
@@ -126,8 +134,10 @@ void ss_drafts_in_child(void)
     for (uint32_t i = 0; i < used; i++) {
         pthread_mutex_init(&table[i].judging, NULL);
         table[i].uses = 0;
-        if (table[i].in_use && table[i].judging_fd >= 0)
+        if (table[i].in_use && table[i].judging_fd >= 0) {
             ss_real()->close(table[i].judging_fd); /* lease and lock stay with our parent */
+            map_fd(table[i].judging_fd, 0);
+        }
         table[i].judging_fd = -1;
         table[i].postponed = false; /* its owner's business */
     }
@@ -136,14 +146,6 @@ void ss_drafts_in_child(void)
 bool ss_drafts_any(void)
 {
     return atomic_load_explicit(&count, memory_order_relaxed) > 0;
-}
-
-/* With lock held. */
-static void map_fd(int fd, uint16_t what)
-{
-    ss_fd_map[fd] = what;
-    if (what && fd > highest)
-        highest = fd;
 }
 
 int ss_fd_next(unsigned first, unsigned last)
@@ -201,8 +203,32 @@ struct ss_held *ss_drafts_add(int dir, int witness, const char *name, const char
     return held;
 }
 
+void ss_drafts_judging(struct ss_held *held, int fd)
+{
+    ss_drafts_lock();
+    if (held->judging_fd >= 0)
+        map_fd(held->judging_fd, 0);
+    held->judging_fd = fd;
+    if (fd >= 0)
+        map_fd(fd, SS_FD_HIDDEN);
+    ss_drafts_unlock();
+}
+
+static bool is_judging(int fd)
+{
+    bool found = false;
+
+    ss_drafts_lock();
+    for (uint32_t i = 0; !found && i < used; i++)
+        found = table[i].in_use && table[i].judging_fd == fd;
+    ss_drafts_unlock();
+    return found;
+}
+
 int ss_drafts_move(int fd)
 {
+    if (is_judging(fd))
+        return -EBUSY;
     int moved = fcntl(fd, F_DUPFD_CLOEXEC, fd + 1);
 
     if (moved < 0 || moved >= SS_FDS_MAX) {
@@ -360,15 +386,12 @@ struct ss_held *ss_drafts_part(int fd)
         return NULL;
     ss_drafts_lock();
     struct ss_held *held = of_fd(fd);
-    if (held) {
+    bool is_its = held && is_of(held, fd); /* else it was closed behind our back */
+    if (is_its)
         take(held);
-        let_go(fd);
-    }
+    let_go(fd);
     ss_drafts_unlock();
-    if (!held || is_of(held, fd))
-        return held;
-    ss_drafts_put(held); /* closed behind our back */
-    return NULL;
+    return is_its ? held : NULL;
 }
 
 struct ss_held *ss_drafts_take_stale(int fd)

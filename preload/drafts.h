@@ -35,9 +35,8 @@ struct ss_held {
     pid_t owner;
     struct ss_stamp copied_at; /* after that */
 
-    _Atomic int judging_fd; /* while it is judged, else -1: a child of fork must not keep it */
-
     /* guarded by the table's lock */
+    int judging_fd; /* hidden; while it is judged, else -1: a child of fork must not keep it */
     bool in_use;
     uint32_t uses;          /* threads that have it in hand */
     _Atomic uint32_t fds;   /* descriptors of this process that are its; also read without the lock */
@@ -95,7 +94,11 @@ static inline bool ss_fd_is_hidden(int fd)
 struct ss_held *ss_drafts_add(int dir, int witness, const char *name, const char *target,
                               const struct ss_draft_record *record);
 
-/* Gives a hidden descriptor another number: a program wants this one. 0 or -errno. */
+/* It is being judged by that descriptor, which is hidden from now on; -1: no longer. */
+void ss_drafts_judging(struct ss_held *held, int fd);
+
+/* Gives a hidden descriptor another number: a program wants this one. 0, -EBUSY while something is judged by it, or
+ * -errno. */
 int ss_drafts_move(int fd);
 
 /* Has the draft been written to since the last fork (in the child: its own)? */

@@ -48,13 +48,14 @@ static int duplicate_to(int fd, int to, int flags, int (*real)(int fd, int to, i
     SS_INSIDE;
     if (!ss_self_may_remember())
         return real(fd, to, flags);
-    if (make_way(to) < 0) {
-        errno = EMFILE;
+    int r = make_way(to);
+    if (r < 0) {
+        errno = -r;
         return -1;
     }
     SS_AUTO_PUT struct ss_held *new = ss_drafts_of_fd(fd);
     SS_AUTO_PUT struct ss_held *old = ss_drafts_of_fd(to);
-    int r = real(fd, to, flags);
+    r = real(fd, to, flags);
     int saved = errno;
     if (r >= 0 && old)
         ss_drafts_unbind(to);

@@ -130,8 +130,10 @@ static struct ss_held *take_file(FILE *stream, int *fd)
     if (!ss_fd_is_ours(*fd) || ss_inside() || !ss_self_may_remember())
         return NULL;
     SS_INSIDE;
+    struct ss_held *held =
+        ss_drafts_part(*fd); /* first: a stream that nobody flushes at exit(0) must not be published */
     ss_streams_remove(stream);
-    return ss_drafts_part(*fd);
+    return held;
 }
 
 SS_EXPORT int fclose(FILE *stream)

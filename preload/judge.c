@@ -35,11 +35,12 @@ static void give_back(struct ss_held *held, int fd)
         return;
     fcntl(fd, F_SETLEASE, F_UNLCK);
     flock(fd, LOCK_UN);
-    atomic_store(&held->judging_fd, -1);
+    ss_drafts_judging(held, -1);
     close(fd);
 }
 
-/* A description of its own, whatever the mode of the file: it is ours, or we are root. */
+/* A description of its own, whatever the mode of the file: it is ours, or we are root. Out of the way: the lowest
+ * number is as a rule the one that was just closed, and a program may close it twice. */
 static int open_again(const struct ss_held *held)
 {
     const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
@@ -55,7 +56,7 @@ static int open_again(const struct ss_held *held)
         fchmod(held->witness, st.st_mode & 07777);
         errno = error;
     }
-    return fd < 0 ? -errno : fd;
+    return fd < 0 ? -errno : ss_self_hide_fd(fd);
 }
 
 /* Keeps judges in several processes apart. A program may hold flock on its own file: then we go on without it, for two
@@ -83,7 +84,7 @@ static int take(struct ss_held *held)
     SS_AUTO_CLOSE int fd = open_again(held);
     if (fd < 0)
         return fd == -ENOENT ? -ESTALE : fd;
-    atomic_store(&held->judging_fd, fd);
+    ss_drafts_judging(held, fd);
     int r = ss_draft_take_lease(fd);
     if (r == 0) {
         lock_out_others(fd);

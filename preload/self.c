@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "begin.h"
 #include "crypto.h"
 #include "drafts.h"
 #include "ending.h"
@@ -183,6 +184,7 @@ void ss_self_in_child(void)
     SS_INSIDE;
     identity->pid = getpid();
     ss_drafts_in_child();
+    ss_begin_in_child();
     ss_spawn_in_child();
     ss_drafts_unlock();
     ss_crypto_in_child();

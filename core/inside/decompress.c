@@ -8,7 +8,6 @@
 #include "core/util.h"
 #include "decompress_part.h"
 #include "memory.h"
-#include "qemu_stream.h"
 
 #define INPUT SS_DECOMPRESS_INPUT
 #define GZIP_ONLY (MAX_WBITS + 16)      /* zlib's word for it */
@@ -43,11 +42,12 @@ int ss_decompress_want(struct ss_decompress *d, uint64_t bytes)
     d->needs = bytes;
     if (bytes > SS_DECOMPRESS_MEMORY_MAX)
         return -E2BIG;
-    if (bytes <= d->memory)
+    if (bytes <= d->memory.source)
         return 0;
-    d->memory = (size_t)bytes;
-    int r = ss_job_reserve(d->job, d->memory + SS_STREAM_MEMORY);
-    return r == 0 && !ss_memory_is_there(d->memory) ? -ENOMEM : r;
+    d->memory.source = (size_t)bytes;
+    size_t reader = d->memory.reader > SS_STREAM_MEMORY ? d->memory.reader : SS_STREAM_MEMORY;
+    int r = ss_job_reserve(d->job, d->memory.source + reader);
+    return r == 0 && !ss_memory_is_there(d->memory.source) ? -ENOMEM : r;
 }
 
 /* ---- libarchive ---- */
@@ -269,7 +269,7 @@ uint64_t ss_decompress_trailing(const struct ss_decompress *d)
     return d->trailing;
 }
 
-const size_t *ss_decompress_memory(const struct ss_decompress *d)
+struct ss_stream_memory *ss_decompress_memory(struct ss_decompress *d)
 {
     return &d->memory;
 }

@@ -8,6 +8,7 @@
 
 #include "job.h"
 #include "libvirt_header.h"
+#include "qemu_stream.h"
 
 /* Bytes: enough for xz -8 and zstd --ultra -20. */
 #define SS_DECOMPRESS_MEMORY_MAX ((uint64_t)34 << 20)
@@ -31,8 +32,9 @@ const char *ss_decompress_why(const struct ss_decompress *decompress);
 /* After -E2BIG: how many bytes it needs. */
 uint64_t ss_decompress_needs(const struct ss_decompress *decompress);
 
-/* How many bytes of memory it has reserved so far; valid as long as decompress is, and 0 for little. */
-const size_t *ss_decompress_memory(const struct ss_decompress *decompress);
+/* What it has reserved so far as source, 0 for little; whoever reads writes what he keeps. Valid as long as decompress
+ * is. */
+struct ss_stream_memory *ss_decompress_memory(struct ss_decompress *decompress);
 
 /* After the end: how many bytes of the file come behind what was decompressed. */
 uint64_t ss_decompress_trailing(const struct ss_decompress *decompress);

@@ -12,11 +12,16 @@
 #include "decompress_part.h"
 
 #define MAGIC_LEN 9
-#define FIELDS_MAX 64       /* of the header, from the magic to the length of the name */
-#define FIELDS_MIN 33       /* the most that fields_len looks at, and there is always more than that in a whole file */
-#define VERSION_LONG 0x0940 /* from it on the header has more fields */
-#define BLOCK_MAX ((uint32_t)64 << 20)
+#define FIELDS_MAX 64 /* of the header, from the magic to the length of the name */
+#define FIELDS_MIN 33 /* the most that parse_header looks at, and there is always more than that in a whole file */
+#define VERSION_LONG 0x0940             /* from it on the header has more fields */
+#define BLOCK_MAX ((uint32_t)256 << 10) /* the program refuses others, which the format would have */
+#define BLOCK_FORMAT_MAX ((uint32_t)64 << 20)
 #define METHOD_LAST 3 /* 1 to 3: kinds of packing, that are unpacked alike */
+#define LEVEL_LAST 9
+#define VERSION_FIRST 0x0900
+#define VERSION_NEEDED_LAST 0x1040 /* that of lzop 1.04, the newest there is */
+#define EXTRA_CHUNK 4096
 
 enum {
     FLAG_ADLER32_DATA = 0x1,
@@ -26,6 +31,13 @@ enum {
     FLAG_CRC32_PACKED = 0x200,
     FLAG_FILTER = 0x800,
     FLAG_CRC32_HEADER = 0x1000,
+    FLAGS_KNOWN = (int)0xfff03fffU, /* the upper ones tell the system and the character set */
+};
+
+struct header {
+    unsigned version, needed, method, level;
+    uint32_t flags;
+    size_t fields; /* how many bytes are before its name's length, from the version's first on */
 };
 
 static int damaged(struct ss_decompress *d, const char *what)
@@ -47,19 +59,25 @@ static int take(struct ss_decompress *d, void *bytes, size_t len)
     return 0;
 }
 
-/* How many bytes of the header are before its name's length, from the version's first on. */
-static size_t fields_len(const unsigned char *fields, uint32_t *flags, unsigned *method)
+static struct header parse_header(const unsigned char *fields)
 {
-    bool is_long = ss_be16(fields) >= VERSION_LONG;
-    size_t at = is_long ? 2 + 2 + 2 : 2 + 2; /* version, library's, needed */
+    struct header header = {.version = ss_be16(fields)};
+    bool is_long = header.version >= VERSION_LONG;
+    size_t at = is_long ? 6 : 4; /* behind the version of the library */
 
-    *method = fields[at];
-    at += is_long ? 1 + 1 : 1; /* and its level */
-    *flags = ss_be32(fields + at);
-    at += 4;
-    if (*flags & FLAG_FILTER)
-        at += 4;
-    return at + 4 + 4 + (is_long ? 4 : 0); /* mode, time */
+    header.needed = is_long ? ss_be16(fields + 4) : VERSION_FIRST;
+    header.method = fields[at++];
+    header.level = is_long ? fields[at++] : 0;
+    header.flags = ss_be32(fields + at);
+    at += header.flags & FLAG_FILTER ? 8 : 4;
+    header.fields = at + 4 + 4 + (is_long ? 4 : 0); /* mode, time */
+    return header;
+}
+
+static bool is_known(const struct header *header)
+{
+    return header->needed <= VERSION_NEEDED_LAST && header->method > 0 && header->method <= METHOD_LAST &&
+           header->level <= LEVEL_LAST && !(header->flags & ~(uint32_t)FLAGS_KNOWN) && !(header->flags & FLAG_FILTER);
 }
 
 static bool is_sum(bool crc, const unsigned char *sum, const unsigned char *bytes, size_t len)
@@ -67,45 +85,53 @@ static bool is_sum(bool crc, const unsigned char *sum, const unsigned char *byte
     return ss_be32(sum) == (crc ? crc32_z(0, bytes, len) : adler32_z(1, bytes, len));
 }
 
+/* A field for what is to come, with its own checksum. */
+static int take_extra(struct ss_decompress *d)
+{
+    bool crc = d->lzop.flags & FLAG_CRC32_HEADER;
+    unsigned char bytes[EXTRA_CHUNK];
+
+    int r = take(d, bytes, 4);
+    if (r < 0)
+        return r;
+    uint32_t left = ss_be32(bytes);
+    uLong sum = crc ? crc32_z(0, bytes, 4) : adler32_z(1, bytes, 4);
+    if (!ss_job_holds(d->job, d->at, (uint64_t)left + 4))
+        return damaged(d, "it ends early");
+    for (size_t n; r == 0 && left > 0; left -= (uint32_t)n) {
+        n = left < sizeof bytes ? left : sizeof bytes;
+        r = ss_job_step(d->job, d->at);
+        if (r == 0)
+            r = take(d, bytes, n);
+        if (r == 0)
+            sum = crc ? crc32_z(sum, bytes, n) : adler32_z(sum, bytes, n);
+    }
+    if (r == 0)
+        r = take(d, bytes, 4);
+    return r == 0 && sum != ss_be32(bytes) ? damaged(d, "the checksum of its header is wrong") : r;
+}
+
 static int take_header(struct ss_decompress *d)
 {
     unsigned char bytes[FIELDS_MAX + 1 + 255 + 4];
-    unsigned method;
 
     d->at += MAGIC_LEN;
     uint64_t begin = d->at;
     int r = take(d, bytes, FIELDS_MIN);
     if (r < 0)
         return r;
-    size_t len = fields_len(bytes, &d->lzop.flags, &method);
-    size_t all = len + 1 + bytes[len];
+    const struct header header = parse_header(bytes);
+    size_t all = header.fields + 1 + bytes[header.fields];
     d->at = begin;
+    d->lzop.flags = header.flags;
     r = take(d, bytes, all + 4);
     if (r < 0)
         return r;
-    if (!is_sum(d->lzop.flags & FLAG_CRC32_HEADER, bytes + all, bytes, all))
+    if (!is_sum(header.flags & FLAG_CRC32_HEADER, bytes + all, bytes, all) || header.version < VERSION_FIRST)
         return damaged(d, "the checksum of its header is wrong");
-    if (method == 0 || method > METHOD_LAST || d->lzop.flags & FLAG_FILTER)
+    if (!is_known(&header))
         return -EOPNOTSUPP;
-    if (d->lzop.flags & FLAG_EXTRA) {
-        r = take(d, bytes, 4);
-        d->at += r < 0 ? 0 : (uint64_t)ss_be32(bytes) + 4;
-    }
-    return r;
-}
-
-/* Room for a block, packed and unpacked. Returns 0 or -errno. */
-static int make_room(struct ss_decompress *d, size_t bytes)
-{
-    if (bytes <= d->lzop.room)
-        return 0;
-    int r = ss_decompress_want(d, bytes);
-    if (r < 0)
-        return r;
-    free(d->lzop.buf);
-    d->lzop.buf = malloc(bytes);
-    d->lzop.room = d->lzop.buf ? bytes : 0;
-    return d->lzop.buf ? 0 : -ENOMEM;
+    return header.flags & FLAG_EXTRA ? take_extra(d) : 0;
 }
 
 /* The checksums of a block stand before it. Returns 0 or -errno. */
@@ -139,10 +165,7 @@ static int take_block(struct ss_decompress *d, size_t len, size_t packed_len)
         return r;
     if (!ss_job_holds(d->job, d->at, packed_len))
         return damaged(d, "it ends early");
-    r = make_room(d, is_stored ? len : len + packed_len);
-    if (r < 0)
-        return r;
-    unsigned char *packed = d->lzop.buf + (is_stored ? 0 : len);
+    unsigned char *packed = d->lzop.buf + (is_stored ? 0 : BLOCK_MAX);
     r = take(d, packed, packed_len);
     for (size_t i = 2; r == 0 && !is_stored && i < 4; i++)
         if (d->lzop.flags & flags[i] && !is_sum(i == 3, sums[i], packed, packed_len))
@@ -177,8 +200,10 @@ static int next_block(struct ss_decompress *d)
     if (r < 0)
         return r;
     uint32_t packed_len = ss_be32(bytes + 4);
-    if (len > BLOCK_MAX || packed_len == 0 || packed_len > len)
+    if (len > BLOCK_FORMAT_MAX || packed_len == 0 || packed_len > len)
         return damaged(d, "no block begins where one should");
+    if (len > BLOCK_MAX)
+        return -EOPNOTSUPP;
     r = take_block(d, len, packed_len);
     d->lzop.at = 0;
     d->lzop.have = r < 0 ? 0 : len;
@@ -187,8 +212,10 @@ static int next_block(struct ss_decompress *d)
 
 int ss_decompress_lzop_open(struct ss_decompress *d)
 {
-    (void)d;
-    return lzo_init() == LZO_E_OK ? 0 : -EOPNOTSUPP;
+    if (lzo_init() != LZO_E_OK)
+        return -EOPNOTSUPP;
+    d->lzop.buf = malloc((size_t)2 * BLOCK_MAX);
+    return d->lzop.buf ? 0 : -ENOMEM;
 }
 
 ssize_t ss_decompress_lzop_read(struct ss_decompress *d, void *buf, size_t len)

@@ -16,7 +16,7 @@ struct ss_decompress {
     uint64_t start, at; /* at: how far the file is read */
     int error;          /* -errno of the file or the job, which is not the data's fault */
     char why[160];
-    size_t memory;     /* bytes that are reserved for it */
+    struct ss_stream_memory memory;
     uint64_t needs;    /* after -E2BIG: bytes */
     uint64_t trailing; /* after the end */
 
@@ -29,8 +29,7 @@ struct ss_decompress {
     lzma_stream xz;
     struct {
         uint32_t flags;     /* of its header */
-        unsigned char *buf; /* a block, unpacked, and behind it packed */
-        size_t room;        /* bytes of buf */
+        unsigned char *buf; /* a block, and behind the longest that there may be, what it was packed */
         size_t at, have;    /* what was not read yet of the block */
     } lzop;
     unsigned char input[SS_DECOMPRESS_INPUT];

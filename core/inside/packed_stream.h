@@ -6,8 +6,7 @@
 #include "libvirt_header.h"
 
 /* Checks what begins at start and should end with the file. Not deep: by the marks at its two ends, if its format has
- * such; deep: all of it is decompressed, but for lzop, whose blocks are followed. Says a finding; returns 0 or -errno.
- */
+ * such; deep: all of it is decompressed. Says a finding; returns 0 or -errno. */
 int ss_packed_stream_check(const struct ss_job *job, uint64_t start, enum ss_libvirt_stream packed);
 
 #endif

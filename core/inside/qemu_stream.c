@@ -271,15 +271,15 @@ int ss_qemu_stream_check(const struct ss_job *job, uint64_t start, bool mapped)
 struct tail {
     unsigned char *bytes;
     size_t len, size;
-    const size_t *decoder; /* bytes of memory that what they come from takes, until the end is there */
-    bool lost;             /* there were more before them */
+    struct ss_stream_memory *memory;
+    bool lost; /* there were more before them */
 };
 
 static int grow(const struct ss_job *job, struct tail *tail)
 {
     size_t size = tail->size ? TAIL_LONG + TAIL_MORE : TAIL_SHORT;
 
-    size_t reading = *tail->decoder + FLOW_MEMORY + size, looking = memory_for(size);
+    size_t reading = tail->memory->source + FLOW_MEMORY + size, looking = memory_for(size);
     int r = ss_job_reserve(job, reading > looking ? reading : looking);
     if (r < 0)
         return r;
@@ -288,6 +288,7 @@ static int grow(const struct ss_job *job, struct tail *tail)
         return -ENOMEM;
     tail->bytes = bytes;
     tail->size = size;
+    tail->memory->reader = FLOW_MEMORY + size;
     return 0;
 }
 
@@ -347,10 +348,10 @@ static int check_flow(const struct ss_job *job, struct ss_flow *flow, struct str
     return begin == SS_STREAM_BEGUN ? judge_tail(job, stream, tail, walked) : say_begin(job, begin, stream);
 }
 
-int ss_qemu_stream_check_flow(const struct ss_job *job, struct ss_flow *flow, const size_t *memory)
+int ss_qemu_stream_check_flow(const struct ss_job *job, struct ss_flow *flow, struct ss_stream_memory *memory)
 {
     struct stream stream = {0};
-    struct tail tail = {.decoder = memory};
+    struct tail tail = {.memory = memory};
 
     int r = check_flow(job, flow, &stream, &tail);
     free(tail.bytes);

@@ -10,12 +10,18 @@
 /* Bytes: what of a stream that is not strange is kept in memory while it is read. */
 #define SS_STREAM_MEMORY ((size_t)3 << 19)
 
+/* What a stream that comes out of a flow takes by now, in bytes: each side reserves for both. */
+struct ss_stream_memory {
+    size_t source; /* what the flow comes from */
+    size_t reader; /* what is kept of it; below SS_STREAM_MEMORY it is not told */
+};
+
 /* Checks the stream that begins at start and should end with the file; mapped: it has to be mapped-ram. Says a finding;
  * returns 0 or -errno. */
 int ss_qemu_stream_check(const struct ss_job *job, uint64_t start, bool mapped);
 
-/* The same of a stream that comes out of a flow and is read to its end; *memory: bytes that what it comes from takes
- * so far. When the flow has an error, that is returned and nothing is said. */
-int ss_qemu_stream_check_flow(const struct ss_job *job, struct ss_flow *flow, const size_t *memory);
+/* The same of a stream that comes out of a flow and is read to its end. When the flow has an error, that is returned
+ * and nothing is said. */
+int ss_qemu_stream_check_flow(const struct ss_job *job, struct ss_flow *flow, struct ss_stream_memory *memory);
 
 #endif
