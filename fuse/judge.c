@@ -431,7 +431,10 @@ int ss_judge_open(struct ss_fs *fs, uint32_t index, pid_t tid, bool writes, bool
     if (writes)
         ss_save_expected_came(save, tid);
     if (r == 0) {
-        save->opened = true;
+        if (!save->opened) {
+            save->opened = true;
+            atomic_store(&save->shown, atomic_fetch_add(&fs->shared->serial, 1)); /* after that: see ss_save_begin */
+        }
         save->handles++;
         save->writers += writes;
         save->unflushed += writes;

@@ -225,13 +225,17 @@ bool ss_join_save(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, b
 static int announce(struct ss_fs *fs, uint32_t dir, const char *name, pid_t tid, bool trusts_content, int own)
 {
     uint32_t index;
+    int r;
 
-    if (ss_join_save(fs, dir, name, tid, trusts_content))
-        return 0;
-    int base = base_or_own(fs, dir, name, trusts_content, own);
-    if (base < 0)
-        return base;
-    int r = ss_save_begin(fs, tid, dir, name, base, false, &index);
+    do {
+        uint64_t next = ss_save_serial(fs);
+        if (ss_join_save(fs, dir, name, tid, trusts_content))
+            return 0;
+        int base = base_or_own(fs, dir, name, trusts_content, own);
+        if (base < 0)
+            return base;
+        r = ss_save_begin(fs, tid, dir, name, base, false, next, &index);
+    } while (r == -EAGAIN); /* perhaps by the family: two saves would each have a version of its own */
     if (r == 0)
         ss_save_release(fs, index);
     return r;

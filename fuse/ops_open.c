@@ -57,7 +57,7 @@ static int create_new(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const
     const struct fuse_ctx *caller = fuse_req_ctx(req);
     uint32_t index;
 
-    int r = ss_save_begin(fs, caller->pid, ss_node_index(parent), name, -1, fi->flags & O_EXCL, &index);
+    int r = ss_save_begin(fs, caller->pid, ss_node_index(parent), name, -1, fi->flags & O_EXCL, UINT64_MAX, &index);
     if (r < 0)
         return r;
     r = ss_content_create(fs, ss_save_at(fs, index), caller, mode);

@@ -171,6 +171,22 @@ static uint32_t announced_by(struct ss_fs *fs, uint32_t dir, const char *name, c
     return SS_NONE;
 }
 
+uint64_t ss_save_serial(struct ss_fs *fs)
+{
+    return atomic_load(&fs->shared->serial);
+}
+
+/* With tables held: may the family have one of that name by now? */
+static bool is_new_since(struct ss_fs *fs, uint32_t dir, const char *name, uint64_t since)
+{
+    for (uint32_t i = *bucket(fs, dir, name); i != SS_NONE; i = ss_save_at(fs, i)->next) {
+        struct ss_save *save = ss_save_at(fs, i);
+        if (is_at(save, dir, name) && (save->serial >= since || atomic_load(&save->shown) >= since))
+            return true;
+    }
+    return false;
+}
+
 /* With tables held. A save that could begin but not end, for want of descriptors, would be kept as a draft, though all
  * of it was written: better that its open fails. */
 static bool have_room(const struct ss_fs *fs)
@@ -178,7 +194,7 @@ static bool have_room(const struct ss_fs *fs)
     return fs->save_count < fs->node_limit / DESCRIPTORS_EACH;
 }
 
-int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, int base, bool exclusive,
+int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, int base, bool exclusive, uint64_t since,
                   uint32_t *index)
 {
     struct ss_family family;
@@ -195,7 +211,8 @@ int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, i
         *index = same;
         return 0;
     }
-    uint32_t taken = have_room(fs) ? ss_pool_take(&fs->saves) : SS_NONE;
+    bool raced = is_new_since(fs, dir, name, since);
+    uint32_t taken = !raced && have_room(fs) ? ss_pool_take(&fs->saves) : SS_NONE;
     uint32_t node = taken == SS_NONE ? SS_NONE : ss_node_take_save(fs, taken);
     if (node == SS_NONE) {
         if (taken != SS_NONE)
@@ -204,7 +221,7 @@ int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, i
         ss_family_close(&family);
         if (base >= 0)
             close(base);
-        return -ENFILE;
+        return raced ? -EAGAIN : -ENFILE;
     }
     struct ss_save *save = ss_save_at(fs, taken);
     init_record(save, node, dir, name, base, exclusive);

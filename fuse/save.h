@@ -119,6 +119,7 @@ struct ss_save {
                                              They hold the conclusion up as if they had it open for writing. */
     time_t expected_since;                /* CLOCK_MONOTONIC seconds, of the youngest */
     bool opened;                          /* at least once */
+    _Atomic uint64_t shown;               /* ss_save_serial when that was: only then others of the family find it */
     uint32_t handles;                     /* open handles */
     uint32_t writers;                     /* of those, open for writing */
     uint32_t unflushed;      /* of those, written through since their last close of a descriptor, or never closed */
@@ -163,10 +164,14 @@ enum ss_superseding {
 };
 enum ss_superseding ss_save_superseding(struct ss_fs *fs, struct ss_save *save);
 
+/* Grows with each save that is begun, or shown: see ss_save_begin. */
+uint64_t ss_save_serial(struct ss_fs *fs);
+
 /* Begins a save of name in directory node dir for the process of tid (or gives the one that another of its threads has
  * just announced), linked under its name, with one reference for the caller. base is the image to edit, open for
- * reading, or -1; taken over also on error. Returns 0, -ENFILE, -ENOMEM. */
-int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, int base, bool exclusive,
+ * reading, or -1; taken over also on error. since: ss_save_serial before the caller found that his family has none; if
+ * one of that name was begun or shown since, nothing is begun. Returns 0, -EAGAIN (that), -ENFILE, -ENOMEM. */
+int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, int base, bool exclusive, uint64_t since,
                   uint32_t *index);
 
 /* The save of name that thread tid may see (the newest), with a reference, or SS_NONE. Reads /proc. */

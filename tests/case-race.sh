@@ -57,6 +57,25 @@ crowd() {
     check "every image is whole" all_whole
 }
 
+# Two threads that open one name at a time, a new one or that of an image, write to one file.
+one_name() { # ROUNDS
+    equal "two threads open one name at a time: what both write is in it" "$(under python3 -c 'import os, sys, threading
+def write(path, text, at):
+    start.wait()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    os.pwrite(fd, text[at:at + 1], at)
+    os.close(fd)
+names, bad = int(sys.argv[2]), 0
+for i in range(3 * names):
+    path, text, start = f"{sys.argv[1]}/one{i % names}", b"abcdef"[i // names * 2:][:2], threading.Barrier(2)
+    both = [threading.Thread(target=write, args=[path, text, at]) for at in (0, 1)]
+    [one.start() for one in both]
+    [one.join() for one in both]
+    with open(path, "rb") as file: bad += file.read() != text
+print(bad)' "$mnt" "$1" 2>&1)" 0
+    equal "and nothing is left" "$(entries "$mnt" | grep -c '^one.* draft ')" 0
+}
+
 # Threads are killed by exec wherever they are, also inside open(): nothing of that spoils what is closed well.
 exec_race() {
     local name racers=
@@ -111,6 +130,7 @@ daemon_ends() {
 
 start_daemon -o commit=close
 publication "$(rounds 3000)"
+one_name "$(rounds 300)"
 fleeting
 here settled
 race_says "an outsider on a half-written name" outsider outsider "$(rounds 400)"

@@ -484,22 +484,6 @@ for i in range(10):
     print(said, os.path.exists(f"{sys.argv[1]}/again{i}"))' "$mnt" 2>&1 | sort | uniq -c | tr -s ' ')" " 10 EBADF True"
 }
 
-# Two threads that open one name at a time write to one file.
-one_name() {
-    equal "two threads open one name at a time: both are in it" "$(under "$python" -c 'import os, sys, threading
-def write(path, at):
-    start.wait()
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
-    os.pwrite(fd, b"ab"[at:at + 1], at)
-    os.close(fd)
-for i in range(300):
-    path, start = f"{sys.argv[1]}/one{i % 100}-{i < 200}", threading.Barrier(2)
-    others = [threading.Thread(target=write, args=[path, at]) for at in (0, 1)]
-    [other.start() for other in others]
-    [other.join() for other in others]
-    print(open(path).read())' "$mnt" 2>&1 | sort | uniq -c | tr -s ' ')" " 300 ab"
-}
-
 # The log is open when redis exits, after libcrypto, which it uses, too, has been cleaned up.
 redis_log() {
     check "redis starts, and is to log" redis_start
@@ -525,7 +509,7 @@ redis_daemon() {
     redis_log
 }
 
-for part in newer_names never_cut bad_arguments hard_programs refused refused_go started versions kills together commit_at_exit links bind_mounts without_size only_libvirt closed_again one_name reported unnoticed redis_daemon; do
+for part in newer_names never_cut bad_arguments hard_programs refused refused_go started versions kills together commit_at_exit links bind_mounts without_size only_libvirt closed_again reported unnoticed redis_daemon; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done
