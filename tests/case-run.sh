@@ -465,15 +465,16 @@ redis_killed() {
 
 # A program may close a number once more that it has closed: while the draft is being judged, it is still nobody's.
 closed_again() {
-    equal "closed again while close() goes on: EBADF each time, and the first one publishes" "$(under "$python" -c 'import errno, fcntl, os, sys, threading
+    equal "closed again while close() goes on: EBADF each time, and the first one publishes" "$(under "$python" -c 'import errno, fcntl, os, sys, threading, time
 def close_again(fd):
     global said
     try:
         while fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY: pass
-        os.close(fd)
-        said = "closed"
-    except OSError as error:
-        said = errno.errorcode[error.errno]
+    except OSError: pass
+    time.sleep(0.002) # an open gives it for a moment, before it is moved out of the way
+    try: os.close(fd)
+    except OSError as error: said = errno.errorcode[error.errno]
+    else: said = "closed"
 for i in range(10):
     fd = os.open(f"{sys.argv[1]}/again{i}", os.O_WRONLY | os.O_CREAT)
     for _ in range(8): os.write(fd, os.urandom(1 << 20))
