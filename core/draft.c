@@ -22,7 +22,7 @@
 #define LOCK_OFFSET (INT64_MAX - 1)
 
 #define NAME_TRIES 16
-#define TURN_MS 20
+#define TURN_MS 500
 #define PROBE_SIZE (1U << 20) /* as much as a program writes at once */
 
 bool ss_draft_reserved(const char *name)
@@ -245,7 +245,12 @@ static int read_base(int dir, const char *name, struct ss_draft_base *base)
 
 int ss_draft_base_of(int fd, struct ss_draft_base *base)
 {
-    return read_base(fd, "", base);
+    struct statfs fs;
+
+    int r = read_base(fd, "", base);
+    if (r == 0 && fstatfs(fd, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC)
+        base->born = 0; /* the file is made anew, with the same number, when its first attribute is changed */
+    return r;
 }
 
 bool ss_draft_base_lost(int dir, const char *target, const struct ss_draft_base *base)
@@ -276,8 +281,13 @@ static int replace(int dir, const char *name, int fd, const char *target, const 
         return 0;
     if (errno != EEXIST && errno != EINVAL && errno != ENOSYS)
         return -errno;
-    int turn = take_turn(dir);
-    int r = ss_draft_base_lost(dir, target, base) ? -EEXIST : rename_over(dir, name, fd, target);
+    int turn = take_turn(dir), r;
+    if (ss_draft_base_lost(dir, target, base))
+        r = -EEXIST;
+    else if (base->ino && renameat2(dir, name, dir, target, RENAME_NOREPLACE) == 0)
+        r = 0; /* it was deleted since; what is made by others in this moment needs no turn */
+    else
+        r = rename_over(dir, name, fd, target);
     if (turn >= 0) {
         flock(turn, LOCK_UN); /* a child that was forked meanwhile has the descriptor, too */
         close(turn);
@@ -434,6 +444,8 @@ static int publish_committed(int dir, const char *name, int fd, struct ss_draft_
     if (r == -EEXIST) {
         record->state = SS_DRAFT_INTERRUPTED;
         record->reason = SS_NAME_TAKEN;
+        snprintf(record->detail, sizeof record->detail, "%s",
+                 record->exclusive ? "the name exists by now" : "it began as a copy of an older version");
         return ss_draft_write(fd, record);
     }
     if (r == 0)

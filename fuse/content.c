@@ -51,15 +51,16 @@ int ss_content_create(struct ss_fs *fs, struct ss_save *save, const struct fuse_
     return r;
 }
 
-/* A draft with the owner, mode and labels of the image that it is to replace, and its first `keep` bytes. */
-static int make_from_base(struct ss_fs *fs, struct ss_save *save, uint64_t keep)
+/* A draft with the owner, mode and labels of the image that it is to replace, and its first `keep` bytes; anew: nothing
+ * of it is wanted. */
+static int make_from_base(struct ss_fs *fs, struct ss_save *save, uint64_t keep, bool anew)
 {
     struct ss_draft_record record;
     char target[NAME_MAX + 1];
     int fd = -1;
 
     describe(fs, save, &record);
-    int r = keep > 0 ? ss_draft_base_of(save->base, &record.base) : 0;
+    int r = anew ? 0 : ss_draft_base_of(save->base, &record.base);
     int dir = ss_save_place(fs, save, target);
     if (r == 0)
         r = ss_draft_create(dir, 0600, &record, save->draft_name, &fd);
@@ -96,7 +97,7 @@ static int draft_for_change(struct ss_fs *fs, struct ss_save *save, off_t keep)
     if (atomic_load(&save->draft) < 0) {
         r = fstat(save->base, &st) < 0 ? -errno : 0;
         if (r == 0)
-            r = make_from_base(fs, save, (uint64_t)(st.st_size < keep ? st.st_size : keep));
+            r = make_from_base(fs, save, (uint64_t)(st.st_size < keep ? st.st_size : keep), keep == 0);
     }
     pthread_mutex_unlock(&save->content);
     return r < 0 ? r : atomic_load(&save->draft);

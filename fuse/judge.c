@@ -26,13 +26,17 @@ static int target_refuses(struct ss_fs *fs, struct ss_save *save)
         return 0;
     bool may_replace = ss_draft_may_replace(dir, atomic_load(&save->draft), target);
     pthread_mutex_lock(&save->state);
+    const struct ss_draft_base base = save->record.base;
+    pthread_mutex_unlock(&save->state);
+    bool lost = ss_draft_base_lost(dir, target, &base);
+    pthread_mutex_lock(&save->state);
     if (S_ISDIR(st.st_mode)) {
         ss_verdict_spoil(save, SS_PUBLISH_FAILED, "there is a directory of that name");
         r = -EISDIR;
     } else if (save->exclusive) {
         ss_verdict_spoil(save, SS_NAME_TAKEN, "the name existed when it was closed");
         r = -EEXIST;
-    } else if (ss_draft_base_lost(dir, target, &save->record.base)) {
+    } else if (lost) {
         ss_verdict_spoil(save, SS_NAME_TAKEN, "it began as a copy of an older version");
         r = -EEXIST;
     } else if (!may_replace) {

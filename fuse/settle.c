@@ -446,12 +446,35 @@ static uint64_t since_of(struct ss_save *save)
     return since;
 }
 
+/* Nobody waits for who lives. But what has ended is seen by whoever comes after it, though our own thread may not have
+ * had a turn since. */
+static int wait_for_ended(struct ss_fs *fs, fuse_req_t req, uint32_t dir, const char *name)
+{
+    uint32_t index = ss_save_find_settling(fs, dir, name, ss_now_ns());
+
+    if (index == SS_NONE)
+        return 0;
+    struct ss_save *save = ss_save_at(fs, index);
+    uint64_t since = since_of(save);
+    look_at(fs, index, LOOK_ENDED);
+    wake(fs->chores_event);
+    pthread_mutex_lock(&save->state);
+    bool decided = save->settle == SS_SETTLE_OVER;
+    pthread_mutex_unlock(&save->state);
+    if (decided)
+        return wait_for(fs, req, index, since);
+    ss_save_release(fs, index);
+    return 0;
+}
+
 int ss_settle_wait_name(struct ss_fs *fs, fuse_req_t req, uint32_t dir, const char *name, pid_t tid)
 {
     uint64_t before = ss_now_ns();
     uint32_t index;
     int r = 0;
 
+    if (fs->commit == SS_COMMIT_EXIT && atomic_load(&fs->settling_count) > 0)
+        return wait_for_ended(fs, req, dir, name);
     if (nobody_waits(fs))
         return 0;
     while (r == 0 && (index = ss_save_find_settling(fs, dir, name, before)) != SS_NONE) {

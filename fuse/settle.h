@@ -36,7 +36,7 @@ void ss_settle_end(struct ss_fs *fs, uint32_t index);
 
 /* Waiting, for requests. All return 0 when nothing of the kind settles (any more) that had begun before the call, or
  * -EINTR when the request was interrupted and has waited for a second. Called without locks, nothing claimed. With
- * commit=exit nobody waits.
+ * commit=exit nobody waits for who lives.
  *
  * name: for what thread tid does not see as its own (0: for all). dir: for everything in a directory. save: for one,
  * also by its family. */

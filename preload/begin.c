@@ -136,7 +136,7 @@ static int begin_draft(int *dir, const char *canonical, const char *name, int fl
     record.exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
     record.preload = true;
     bool is_copy = image >= 0 && !(flags & O_TRUNC);
-    if (is_copy && fstat(image, &st) == 0 && st.st_size > 0)
+    if (is_copy)
         ss_draft_base_of(image, &record.base);
     mode_t missing = image < 0 ? 0600 & ~mode : 0; /* what we need and the file is not to have */
     SS_AUTO_CLOSE int fd = create(*dir, flags, image < 0 ? mode | missing : 0600, &record, draft);

@@ -436,6 +436,7 @@ ends() {
 # --- other modes ---
 
 commit_exit() {
+    local i
     serve -o commit=exit
     over_old
     closed "hold:$hold"
@@ -451,6 +452,9 @@ commit_exit() {
     fresh_name
     act create fork [ orphaned write:100K close nap:100 exit:3 ] close
     becomes "a child that wrote fails much later: kept" "draft interrupted writer-exited writer exited with status 3"
+    fresh_name
+    for i in $(seq 100); do /bin/echo "$i" >>"$mnt/$name" || break; done
+    equal "programs that append one after the other: each goes on where the last one ended" "$(wc -l <"$mnt/$name")" 100
     marked
     fresh_name
     closed "hold:$hold"

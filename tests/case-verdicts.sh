@@ -319,6 +319,10 @@ rivals() {
     loses "an edit, and another edit meanwhile" edit at:20K write:1K close
     steps=(append write:1K)
     loses "an append, and another one meanwhile" append write:2K close
+    local old=$work/nothing
+    : >"$old"
+    loses "an append to an empty image, and another one meanwhile" append write:2K close
+    old=$work/old
     steps=(edit at:10K write:1K create write:9K)
     wins "an edit, then cut to nothing, and a new version meanwhile" create write:50K close
     steps=(create write:9K)
