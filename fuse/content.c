@@ -128,6 +128,7 @@ static void note_writer(struct ss_save *save, struct ss_handle *handle, pid_t ti
     if (atomic_load(&handle->flushed)) {
         pthread_mutex_lock(&save->state);
         save->unflushed += atomic_exchange(&handle->flushed, false);
+        save->promised = false;
         pthread_mutex_unlock(&save->state);
     }
     if (tid <= 0 || atomic_exchange(&handle->last_writer, tid) == tid)

@@ -15,38 +15,6 @@
 #include "verdict.h"
 #include "core/xattr.h"
 
-/* What the rename would fail with, as far as it can be known while close() can still return it. */
-static int target_refuses(struct ss_fs *fs, struct ss_save *save)
-{
-    char target[NAME_MAX + 1];
-    struct stat st;
-
-    int dir = ss_save_place(fs, save, target), r = 0;
-    if (fstatat(dir, target, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return 0;
-    bool may_replace = ss_draft_may_replace(dir, atomic_load(&save->draft), target);
-    pthread_mutex_lock(&save->state);
-    const struct ss_draft_base base = save->record.base;
-    pthread_mutex_unlock(&save->state);
-    bool lost = ss_draft_base_lost(dir, target, &base);
-    pthread_mutex_lock(&save->state);
-    if (S_ISDIR(st.st_mode)) {
-        ss_verdict_spoil(save, SS_PUBLISH_FAILED, "there is a directory of that name");
-        r = -EISDIR;
-    } else if (save->exclusive) {
-        ss_verdict_spoil(save, SS_NAME_TAKEN, "the name existed when it was closed");
-        r = -EEXIST;
-    } else if (lost) {
-        ss_verdict_spoil(save, SS_NAME_TAKEN, "it began as a copy of an older version");
-        r = -EEXIST;
-    } else if (!may_replace) {
-        ss_verdict_spoil(save, SS_PUBLISH_FAILED, "the image of that name is another user's, in a sticky directory");
-        r = -EPERM;
-    }
-    pthread_mutex_unlock(&save->state);
-    return r;
-}
-
 static bool is_dropped(struct ss_save *save)
 {
     pthread_mutex_lock(&save->state);
@@ -89,11 +57,9 @@ int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *han
     r = ss_prepare(fs, save);
     if (r == 0)
         r = ss_verdict_unpublishable(save);
-    if (r == 0)
-        r = target_refuses(fs, save);
     if (r < 0)
         ss_content_take_back(save);
-    return r;
+    return r < 0 ? r : 1;
 }
 
 static void log_verdict(struct ss_save *save, const char *target, enum ss_finding finding, const char *detail)
@@ -442,6 +408,7 @@ int ss_judge_open(struct ss_fs *fs, uint32_t index, pid_t tid, bool writes, bool
         save->handles++;
         save->writers += writes;
         save->unflushed += writes;
+        save->promised &= !writes;
     }
     pthread_mutex_unlock(&save->state);
     ss_save_yield(save);

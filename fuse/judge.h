@@ -15,8 +15,8 @@ int ss_judge_open(struct ss_fs *fs, uint32_t index, pid_t tid, bool writes, bool
  * needs a new save. Claims the save. */
 bool ss_judge_join(struct ss_fs *fs, uint32_t index, pid_t tid);
 
-/* FLUSH: thread tid closes a descriptor of handle. Returns what close() is to return, 0 or -errno. Blocks as long as
- * the disk needs. */
+/* FLUSH: thread tid closes a descriptor of handle. Returns what close() is to return, 0 or -errno, or 1 when it is the
+ * last one, all is well so far, and ss_rival_decide has the rest. Blocks as long as the disk needs. */
 int ss_judge_flush(struct ss_fs *fs, struct ss_save *save, struct ss_handle *handle, pid_t tid);
 
 /* RELEASE: the handle is gone. Publishes or keeps the draft when it was the last one for writing. Called under the

@@ -13,6 +13,7 @@
 #include "judge.h"
 #include "mountpoint.h"
 #include "ops.h"
+#include "rival.h"
 #include "settle.h"
 #include "core/util.h"
 
@@ -62,6 +63,8 @@ static int truncate_save(struct ss_fs *fs, uint32_t index, off_t size, const str
     if (r == 0) {
         r = truncate_as(fs, save, handle, size, caller->uid);
         int closed = ss_judge_flush(fs, save, handle, caller->pid);
+        if (closed > 0 && (closed = ss_rival_decide(fs, NULL, handle)) < 0)
+            ss_content_take_back(save);
         if (r == 0 && closed == 0)
             ss_slot_note_begun_to_save(-1, index, save->serial, false);
         ss_judge_release(fs, index, handle);

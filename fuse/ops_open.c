@@ -11,6 +11,7 @@
 #include "judge.h"
 #include "ops.h"
 #include "passthrough.h"
+#include "rival.h"
 #include "settle.h"
 #include "core/util.h"
 
@@ -240,22 +241,6 @@ void ss_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         undo_open(fs, fi->fh);
 }
 
-/* What another save of the name comes to decides whether this one may replace it. The closing task may be inside
- * execve, so nothing is asked about it. */
-static void wait_for_rivals(struct ss_fs *fs, fuse_req_t req, struct ss_handle *handle)
-{
-    struct ss_save *save = ss_save_at(fs, handle->save);
-    char target[NAME_MAX + 1];
-
-    if (!handle->writes)
-        return;
-    pthread_mutex_lock(&fs->tables);
-    uint32_t dir = ss_save_where(save)->dir;
-    memcpy(target, ss_save_where(save)->target, sizeof target);
-    pthread_mutex_unlock(&fs->tables);
-    ss_settle_wait_name(fs, req, dir, target, 0);
-}
-
 void ss_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct ss_fs *fs = ss_fs(req);
@@ -264,8 +249,10 @@ void ss_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
     (void)ino;
     if (handle->kind == SS_HANDLE_SAVE) {
-        wait_for_rivals(fs, req, handle); /* interrupted or not, the close must be seen */
+        ss_rival_wait(fs, req, handle); /* interrupted or not, the close must be seen */
         r = ss_judge_flush(fs, ss_save_at(fs, handle->save), handle, fuse_req_ctx(req)->pid);
+        if (r > 0 && (r = ss_rival_decide(fs, req, handle)) < 0)
+            ss_content_take_back(ss_save_at(fs, handle->save));
     }
     fuse_reply_err(req, -r);
 }

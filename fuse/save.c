@@ -69,6 +69,26 @@ static bool is_at(const struct ss_save *save, uint32_t dir, const char *name)
     return ss_save_where(save)->dir == dir && strcmp(ss_save_where(save)->target, name) == 0;
 }
 
+/* With tables held: the first of that name at or behind index. */
+static uint32_t first_from(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *name)
+{
+    while (index != SS_NONE && !is_at(ss_save_at(fs, index), dir, name))
+        index = ss_save_at(fs, index)->next;
+    return index;
+}
+
+uint32_t ss_save_first_at(struct ss_fs *fs, uint32_t dir, const char *name)
+{
+    return first_from(fs, *bucket(fs, dir, name), dir, name);
+}
+
+uint32_t ss_save_next_at(struct ss_fs *fs, uint32_t index)
+{
+    const struct ss_save *save = ss_save_at(fs, index);
+
+    return first_from(fs, save->next, ss_save_where(save)->dir, ss_save_where(save)->target);
+}
+
 /* With tables held. Newest first. */
 static void link_name(struct ss_fs *fs, uint32_t index)
 {
@@ -162,10 +182,10 @@ static bool expects(struct ss_save *save, pid_t tid)
 /* With tables held: a save of the name that another thread of the same process has just announced, or SS_NONE. */
 static uint32_t announced_by(struct ss_fs *fs, uint32_t dir, const char *name, const struct ss_family *family)
 {
-    for (uint32_t i = *bucket(fs, dir, name); i != SS_NONE; i = ss_save_at(fs, i)->next) {
+    for (uint32_t i = ss_save_first_at(fs, dir, name); i != SS_NONE; i = ss_save_next_at(fs, i)) {
         struct ss_save *save = ss_save_at(fs, i);
-        if (is_at(save, dir, name) && family->pid > 0 && save->family.pid == family->pid &&
-            save->family.start == family->start && is_announced_only(save))
+        if (family->pid > 0 && save->family.pid == family->pid && save->family.start == family->start &&
+            is_announced_only(save))
             return i;
     }
     return SS_NONE;
@@ -179,11 +199,9 @@ uint64_t ss_save_serial(struct ss_fs *fs)
 /* With tables held: may the family have one of that name by now? */
 static bool is_new_since(struct ss_fs *fs, uint32_t dir, const char *name, uint64_t since)
 {
-    for (uint32_t i = *bucket(fs, dir, name); i != SS_NONE; i = ss_save_at(fs, i)->next) {
-        struct ss_save *save = ss_save_at(fs, i);
-        if (is_at(save, dir, name) && (save->serial >= since || atomic_load(&save->shown) >= since))
+    for (uint32_t i = ss_save_first_at(fs, dir, name); i != SS_NONE; i = ss_save_next_at(fs, i))
+        if (ss_save_at(fs, i)->serial >= since || atomic_load(&ss_save_at(fs, i)->shown) >= since)
             return true;
-    }
     return false;
 }
 
@@ -365,14 +383,10 @@ bool ss_save_visible_to(struct ss_fs *fs, struct ss_save *save, pid_t tid)
 /* With tables held: the first save of (dir, name) at or behind index, with a reference. */
 static uint32_t next_candidate(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *name)
 {
-    for (; index != SS_NONE; index = ss_save_at(fs, index)->next) {
-        struct ss_save *save = ss_save_at(fs, index);
-        if (is_at(save, dir, name)) {
-            ss_save_ref(fs, index);
-            return index;
-        }
-    }
-    return SS_NONE;
+    index = first_from(fs, index, dir, name);
+    if (index != SS_NONE)
+        ss_save_ref(fs, index);
+    return index;
 }
 
 /* The family question is asked without the lock; if the candidate lost its name meanwhile, the walk starts again. */
@@ -416,15 +430,11 @@ static bool settles_since(struct ss_save *save, uint64_t before)
 uint32_t ss_save_find_settling(struct ss_fs *fs, uint32_t dir, const char *name, uint64_t before)
 {
     pthread_mutex_lock(&fs->tables);
-    uint32_t index = *bucket(fs, dir, name);
-    while (index != SS_NONE) {
-        struct ss_save *save = ss_save_at(fs, index);
-        if (is_at(save, dir, name) && settles_since(save, before)) {
-            ss_save_ref(fs, index);
-            break;
-        }
-        index = save->next;
-    }
+    uint32_t index = ss_save_first_at(fs, dir, name);
+    while (index != SS_NONE && !settles_since(ss_save_at(fs, index), before))
+        index = ss_save_next_at(fs, index);
+    if (index != SS_NONE)
+        ss_save_ref(fs, index);
     pthread_mutex_unlock(&fs->tables);
     return index;
 }
@@ -432,11 +442,9 @@ uint32_t ss_save_find_settling(struct ss_fs *fs, uint32_t dir, const char *name,
 bool ss_save_is_at(struct ss_fs *fs, uint32_t dir, const char *name)
 {
     pthread_mutex_lock(&fs->tables);
-    uint32_t index = *bucket(fs, dir, name);
-    while (index != SS_NONE && !is_at(ss_save_at(fs, index), dir, name))
-        index = ss_save_at(fs, index)->next;
+    bool is_there = ss_save_first_at(fs, dir, name) != SS_NONE;
     pthread_mutex_unlock(&fs->tables);
-    return index != SS_NONE;
+    return is_there;
 }
 
 uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_name)

@@ -127,6 +127,7 @@ struct ss_save {
     uint64_t closed_changes; /* changes when the last of these came */
     pid_t last_closer;       /* process of the last close for writing, 0 unknown */
     bool exclusive;          /* must not replace */
+    bool promised;           /* the name, by its last close(), unless it is changed again: see rival.h */
     _Atomic enum ss_finding verdict; /* SS_CLEAN, or the first thing that spoilt it; written after detail */
     char detail[SS_DETAIL_MAX];
     struct ss_failures failures[2];
@@ -163,6 +164,10 @@ enum ss_superseding {
     SS_SUPERSEDING_GONE, /* its end is known, but not its name */
 };
 enum ss_superseding ss_save_superseding(struct ss_fs *fs, struct ss_save *save);
+
+/* The saves of a name, newest first; SS_NONE: there are no more. With tables held. */
+uint32_t ss_save_first_at(struct ss_fs *fs, uint32_t dir, const char *name);
+uint32_t ss_save_next_at(struct ss_fs *fs, uint32_t index); /* of the same name */
 
 /* Grows with each save that is begun, or shown: see ss_save_begin. */
 uint64_t ss_save_serial(struct ss_fs *fs);
