@@ -26,11 +26,12 @@ void ss_rival_wait(struct ss_fs *fs, fuse_req_t req, const struct ss_handle *han
     ss_settle_wait_name(fs, req, dir, target, 0);
 }
 
-/* With tables held. */
-static bool is_promised(struct ss_save *save)
+/* With tables held. With commit=exit one that settles may do so as long as its program lives. */
+static bool is_promised(struct ss_fs *fs, struct ss_save *save)
 {
     pthread_mutex_lock(&save->state);
-    bool promised = save->promised && save->status == SS_SAVE_OPEN && save->settle == SS_SETTLE_NO;
+    bool is_near = save->settle == SS_SETTLE_NO || fs->commit == SS_COMMIT_SETTLE;
+    bool promised = save->promised && save->status == SS_SAVE_OPEN && is_near;
     pthread_mutex_unlock(&save->state);
     return promised;
 }
@@ -52,7 +53,7 @@ static bool promise(struct ss_fs *fs, uint32_t index, bool regardless)
     const struct ss_place *place = ss_save_where(save);
     for (uint32_t other = ss_save_first_at(fs, place->dir, place->target); free && !regardless && other != SS_NONE;
          other = ss_save_next_at(fs, other))
-        free = other == index || !is_promised(ss_save_at(fs, other));
+        free = other == index || !is_promised(fs, ss_save_at(fs, other));
     if (free)
         set_promised(save, true);
     pthread_mutex_unlock(&fs->tables);

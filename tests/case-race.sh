@@ -76,6 +76,41 @@ print(bad)' "$mnt" "$1" 2>&1)" 0
     equal "and nothing is left" "$(entries "$mnt" | grep -c '^one.* draft ')" 0
 }
 
+# Two strangers who changed one image and close it at the same moment: one gets the name, and the other is told.
+one_wins() { # ROUNDS
+    equal "two strangers close what both have changed: one gets the name, the other EEXIST" "$(under python3 -c 'import errno, os, sys
+def change(path, ready, go, say):
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+    os.write(fd, b"x")
+    os.write(ready, b".")
+    os.read(go, 1)
+    try: os.close(fd)
+    except OSError as error: os.write(say, errno.errorcode[error.errno].encode())
+    else: os.write(say, b"0 ")
+for i in range(int(sys.argv[2])):
+    path = f"{sys.argv[1]}/win{i}"
+    if os.fork() == 0: # no family of the others
+        with open(path, "w") as file: file.write("old")
+        os._exit(0)
+    os.wait()
+    (ready, tell), (go, start), (hear, say) = os.pipe(), os.pipe(), os.pipe()
+    for child in range(2):
+        if os.fork() == 0:
+            os.close(start)
+            change(path, tell, go, say)
+            os._exit(0)
+    for child in range(2): os.read(ready, 1)
+    for fd in start, tell, go, say: os.close(fd)
+    for child in range(2): os.wait()
+    said = b""
+    while more := os.read(hear, 100): said += more
+    for fd in ready, hear: os.close(fd)
+    print(" ".join(sorted(said.decode().replace("0 ", " 0 ").split())), open(path).read())' "$mnt" "$1" 2>&1 | sort | uniq -c)" \
+        "$(printf '%7d 0 EEXIST oldx' "$1")"
+    equal "and is kept" "$(entries "$mnt" | grep -c '^win.* draft interrupted name-taken')" "$1"
+    rm -f "$back"/.saveseal.* "$mnt"/win*
+}
+
 # Threads are killed by exec wherever they are, also inside open(): nothing of that spoils what is closed well.
 exec_race() {
     local name racers=
@@ -121,6 +156,7 @@ settled() {
     stop_daemon
     start_daemon
     publication "$(rounds 200)"
+    one_wins "$(rounds 20)"
 }
 
 daemon_ends() {
@@ -131,6 +167,7 @@ daemon_ends() {
 start_daemon -o commit=close
 publication "$(rounds 3000)"
 one_name "$(rounds 300)"
+one_wins "$(rounds 100)"
 fleeting
 here settled
 race_says "an outsider on a half-written name" outsider outsider "$(rounds 400)"
