@@ -6,7 +6,7 @@ BACKEND=preload
 # shellcheck source=tests/lib/mount.sh
 . "$(dirname "$0")/lib/mount.sh"
 # What was left open for us would be looked for among what the library has open. The script itself stays.
-for fd in /proc/$$/fd/*; do
+for fd in "/proc/$$/fd"/*; do
     [ "${fd##*/}" -le 2 ] || [ "$fd" -ef "$0" ] || eval "exec ${fd##*/}>&-"
 done
 

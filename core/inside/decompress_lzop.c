@@ -227,11 +227,10 @@ ssize_t ss_decompress_lzop_read(struct ss_decompress *d, void *buf, size_t len)
     d->opened = true;
     while (r == 0 && d->lzop.have == 0 && !d->ended)
         r = next_block(d);
-    if (r < 0)
+    if (r < 0 || d->ended)
         return r;
     size_t n = len < d->lzop.have ? len : d->lzop.have;
-    if (n > 0)
-        memcpy(buf, d->lzop.buf + d->lzop.at, n);
+    memcpy(buf, d->lzop.buf + d->lzop.at, n);
     d->lzop.at += n;
     d->lzop.have -= n;
     return (ssize_t)n;
