@@ -445,7 +445,7 @@ static int publish_committed(int dir, const char *name, int fd, struct ss_draft_
         record->state = SS_DRAFT_INTERRUPTED;
         record->reason = SS_NAME_TAKEN;
         snprintf(record->detail, sizeof record->detail, "%s",
-                 record->exclusive ? "the name exists by now" : "it began as a copy of an older version");
+                 record->exclusive ? "the name exists by now" : SS_DRAFT_BASE_LOST);
         return ss_draft_write(fd, record);
     }
     if (r == 0)

@@ -39,6 +39,9 @@ struct ss_draft_base {
     uint64_t born; /* nanoseconds since the epoch, 0: the file system does not tell. Numbers of files come again */
 };
 
+/* The detail of a draft that is kept for that, with the reason name-taken. */
+#define SS_DRAFT_BASE_LOST "it began as a copy of an older version"
+
 struct ss_draft_record {
     char target[NAME_MAX + 1]; /* public name, in the same directory */
     enum ss_draft_state state;

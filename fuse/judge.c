@@ -161,7 +161,7 @@ static void publish(struct ss_fs *fs, uint32_t index, struct ss_save *save)
     int r = ss_draft_publish(dir, save->draft_name, atomic_load(&save->draft), target, exclusive, &base);
     if (r < 0) {
         if (r == -EEXIST && !exclusive)
-            snprintf(detail, sizeof detail, "it began as a copy of an older version");
+            snprintf(detail, sizeof detail, SS_DRAFT_BASE_LOST);
         else
             snprintf(detail, sizeof detail, "rename failed: %s", strerrordesc_np(-r));
         interrupt(fs, save, r == -EEXIST ? SS_NAME_TAKEN : SS_PUBLISH_FAILED, detail);

@@ -90,7 +90,7 @@ static int look_at_target(struct ss_fs *fs, struct ss_save *save)
         ss_verdict_spoil(save, SS_NAME_TAKEN, "the name existed when it was closed");
         r = -EEXIST;
     } else if (lost) {
-        ss_verdict_spoil(save, SS_NAME_TAKEN, "it began as a copy of an older version");
+        ss_verdict_spoil(save, SS_NAME_TAKEN, SS_DRAFT_BASE_LOST);
         r = -EEXIST;
     } else if (!may_replace) {
         ss_verdict_spoil(save, SS_PUBLISH_FAILED, "the image of that name is another user's, in a sticky directory");

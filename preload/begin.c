@@ -77,10 +77,11 @@ static int open_held(struct ss_held *held, int flags)
     if (fd < 0)
         return errno == ENOENT ? -ESTALE : -errno;
     int r = ss_draft_still_named(held->dir, held->name, fd) ? 0 : -ESTALE;
-    if (r == 0 && (flags & O_TRUNC))
+    if (r == 0 && (flags & O_TRUNC)) {
         r = cut(held, fd, flags);
-    if (r == 0 && (flags & O_TRUNC))
-        ss_judge_begins_anew(held);
+        if (r == 0)
+            ss_judge_begins_anew(held);
+    }
     if (r == 0 && (flags & O_ACCMODE) != O_RDONLY && ss_self_may_remember()) {
         r = ss_drafts_bind(held, fd);
         ss_draft_unlock(held->witness); /* that it is open says that it is live; the program may want to lock it */

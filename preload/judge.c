@@ -222,8 +222,7 @@ static int publish(struct ss_held *held, int fd)
         ss_draft_publish(held->dir, held->name, fd, held->record.target, held->record.exclusive, &held->record.base);
 
     if (r == -EEXIST)
-        return keep(held, fd, SS_NAME_TAKEN,
-                    held->record.exclusive ? "the name exists by now" : "it began as a copy of an older version", r);
+        return keep(held, fd, SS_NAME_TAKEN, held->record.exclusive ? "the name exists by now" : SS_DRAFT_BASE_LOST, r);
     if (r < 0)
         return keep_errno(held, fd, SS_PUBLISH_FAILED, "rename failed", r);
     held->over = true;
