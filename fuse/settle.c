@@ -369,32 +369,38 @@ void ss_settle_stop(struct ss_fs *fs)
     pthread_join(fs->chores_thread, NULL);
 }
 
-static bool any_waiting(struct ss_fs *fs)
+/* The next one to decide, with a reference, or SS_NONE. */
+static uint32_t take_first_waiting(struct ss_fs *fs)
 {
     pthread_mutex_lock(&fs->tables);
-    bool any = first_waiting(fs) != SS_NONE;
+    uint32_t index = first_waiting(fs);
+    if (index != SS_NONE)
+        ss_save_ref(fs, index);
     pthread_mutex_unlock(&fs->tables);
-    return any;
+    return index;
 }
 
+/* The last close may have been what ended the session, so that its writer has had no time yet; and as ever, who is at
+ * work when the time is over gets more of it. */
 void ss_settle_finish(struct ss_fs *fs)
 {
-    /* The last close may have been what ended the session, so that its writer has had no time yet. */
-    uint64_t limit = ss_now_ns() + (fs->grace_ns < FINISH_NS ? fs->grace_ns : FINISH_NS);
-    while (any_waiting(fs) && ss_now_ns() < limit)
-        decide_some(fs, limit);
+    uint64_t grace = fs->grace_ns < FINISH_NS ? fs->grace_ns : FINISH_NS;
+    uint64_t limit = ss_now_ns() + grace, last = limit + (PUT_OFF_MAX - 1) * grace;
+
     for (;;) {
-        pthread_mutex_lock(&fs->tables);
-        uint32_t index = first_waiting(fs);
-        if (index != SS_NONE)
-            ss_save_ref(fs, index);
-        pthread_mutex_unlock(&fs->tables);
-        if (index == SS_NONE)
-            break;
-        look_at(fs, index, LOOK_FINAL);
-        ss_save_release(fs, index);
         while (ss_judge_deferred(fs))
             continue;
+        uint32_t index = take_first_waiting(fs);
+        uint64_t now = ss_now_ns();
+        if (index == SS_NONE)
+            break;
+        if (now < limit)
+            decide_some(fs, limit);
+        else if (now < last && ss_party_is_busy(ss_save_at(fs, index)))
+            decide_some(fs, now + grace / PUT_OFF_MAX);
+        else
+            look_at(fs, index, LOOK_FINAL);
+        ss_save_release(fs, index);
     }
     close(fs->settle_epoll);
     close(fs->settle_event);

@@ -431,6 +431,33 @@ ends() {
     equal "a writer that fails after SIGTERM: the daemon ends with status 0" $? 0
     daemon=
     check "nothing is published" test ! -e "$back/$name"
+    ends_at_work
+}
+
+# The last close ends the session, and its writer needs longer than it waits for those who rest.
+ends_at_work() {
+    start_daemon -o settle="$long"
+    fresh_name
+    touch "$hold"
+    exec 7< <(exec "$python" -c 'import os, sys, time
+file = open(sys.argv[1], "w")
+file.write("x" * 5000)
+print(flush=True)
+while os.path.exists(sys.argv[2]): time.sleep(0.01)
+file.close()
+end = time.monotonic() + 0.4
+while time.monotonic() < end: pass
+sys.exit(3)' "$mnt/$name" "$hold")
+    held=$!
+    read -r -u 7
+    kill -TERM "$daemon"
+    wait_until 10 eval '! mountpoint -q "$mnt"'
+    let_go
+    wait "$daemon"
+    equal "one that is at work when its time is over: the daemon ends with status 0" $? 0
+    daemon=
+    check "it is waited for, and fails: nothing is published" test ! -e "$back/$name"
+    exec 7<&-
 }
 
 # --- other modes ---
