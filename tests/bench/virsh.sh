@@ -1,7 +1,7 @@
 #!/bin/bash
 # virsh.sh ROUNDS: virsh save and virsh restore of a guest with 1 GiB of RAM that is not zero, in a directory on disk, in one
 # under bindfs, and in save directories. Prints a line "NAME SECONDS-OF-SAVE SECONDS-OF-RESTORE" for each and each round.
-# BUILD: where the programs are.
+# BUILD, IO: where the programs are.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/lib/libvirt.sh
@@ -31,16 +31,20 @@ timed() { # COMMAND...: seconds into $took
 }
 
 inside() { # ROUNDS
-    local round name saved
+    local round name saved order
     { vm_host_start "$work/host" && vm_make_content "$work/host/ram/vm1" && vm_libvirtd_start && vm_define vm1 &&
         mount_all && vm start vm1; } >&2 || return
     sleep 5 # the firmware comes to rest
     for ((round = 0; round <= $1; round++)); do
-        for name in native bindfs saveseal libvirt; do
+        order="native bindfs saveseal libvirt"
+        [ $((round % 2)) = 0 ] || order="libvirt saveseal bindfs native"
+        for name in $order; do
             [ $name != bindfs ] || mountpoint -q "$work/bindfs" || continue
             sync
+            "$IO" touch 3072
             timed vm save vm1 "$work/$name/image.sav" || return
             saved=$took
+            "$IO" touch 3072
             timed vm restore "$work/$name/image.sav" || return
             [ "$round" = 0 ] || echo "$name $saved $took" # the first is not counted
             rm "$work/$name/image.sav"
