@@ -36,10 +36,10 @@ inside() { # ROUNDS
         mount_all && vm start vm1; } >&2 || return
     sleep 5 # the firmware comes to rest
     for ((round = 0; round <= $1; round++)); do
-        order="native bindfs saveseal libvirt"
-        [ $((round % 2)) = 0 ] || order="libvirt saveseal bindfs native"
-        for name in $order; do
-            [ $name != bindfs ] || mountpoint -q "$work/bindfs" || continue
+        order=(native bindfs saveseal libvirt)
+        [ $((round % 2)) = 0 ] || order=(libvirt saveseal bindfs native)
+        for name in "${order[@]}"; do
+            [ "$name" != bindfs ] || mountpoint -q "$work/bindfs" || continue
             sync
             "$IO" touch 3072
             timed vm save vm1 "$work/$name/image.sav" || return
