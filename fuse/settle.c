@@ -381,23 +381,24 @@ static uint32_t take_first_waiting(struct ss_fs *fs)
 }
 
 /* The last close may have been what ended the session, so that its writer has had no time yet; and as ever, who is at
- * work when the time is over gets more of it. */
+ * work when the time is over gets more of it. What is slow comes last: kernels before 6.15 do not remember for long how
+ * a process ended. */
 void ss_settle_finish(struct ss_fs *fs)
 {
     uint64_t grace = fs->grace_ns < FINISH_NS ? fs->grace_ns : FINISH_NS;
     uint64_t limit = ss_now_ns() + grace, last = limit + (PUT_OFF_MAX - 1) * grace;
 
     for (;;) {
-        while (ss_judge_deferred(fs))
-            continue;
         uint32_t index = take_first_waiting(fs);
-        uint64_t now = ss_now_ns();
-        if (index == SS_NONE)
+        if (index == SS_NONE && !ss_judge_deferred(fs))
             break;
+        if (index == SS_NONE)
+            continue;
+        uint64_t now = ss_now_ns();
         if (now < limit)
             decide_some(fs, limit);
-        else if (now < last && ss_party_is_busy(ss_save_at(fs, index)))
-            decide_some(fs, now + grace / PUT_OFF_MAX);
+        else if (limit < last && ss_party_is_busy(ss_save_at(fs, index)))
+            limit = now + grace < last ? now + grace : last;
         else
             look_at(fs, index, LOOK_FINAL);
         ss_save_release(fs, index);
