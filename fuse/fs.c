@@ -256,12 +256,15 @@ static void release_handles(struct ss_fs *fs)
         continue;
 }
 
-void ss_fs_release_rest(struct ss_fs *fs)
+bool ss_fs_release_rest(struct ss_fs *fs)
 {
-    if (mount_is_gone(fs))
+    bool gone = mount_is_gone(fs);
+
+    if (gone)
         release_handles(fs);
     ss_settle_finish(fs);
     ss_fs_close_pending(fs);
+    return gone;
 }
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)

@@ -238,8 +238,8 @@ void ss_fs_close_pending(struct ss_fs *fs);
 
 /* The session has ended. If that is because the mount is gone, not because its connection was aborted, every file is
  * closed: does the RELEASEs that the kernel threw away with the mount. Then decides what settles. Called when no thread
- * serves any more. */
-void ss_fs_release_rest(struct ss_fs *fs);
+ * serves any more. Returns whether the mount is gone. */
+bool ss_fs_release_rest(struct ss_fs *fs);
 
 extern const struct fuse_lowlevel_ops ss_ops;
 

@@ -386,7 +386,7 @@ int ss_loop_run(struct fuse_session *session, struct ss_fs *fs)
     ss_settle_stop(fs);
     if (r == 0 && atomic_load(&loop.stopping))
         return -ECANCELED;
-    ss_fs_release_rest(fs);
+    bool gone = ss_fs_release_rest(fs);
     ss_save_forget_digests(fs);
-    return r;
+    return gone && r == -ECONNABORTED ? 0 : r; /* the last request was being read when the mount went */
 }
