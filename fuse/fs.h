@@ -142,7 +142,7 @@ struct ss_fs {
     pid_t keeper; /* its descriptor table is ours */
     bool digest_full;
     enum ss_commit commit;
-    uint64_t grace_ns;               /* of SS_COMMIT_SETTLE */
+    uint64_t grace_ns;               /* of SS_COMMIT_SETTLE; at the end of the session, of all that settles */
     bool privileged;                 /* may act as other users */
     char *savers[SS_SAVERS_MAX + 1]; /* executables that may see every draft, NULL-terminated */
     uint32_t node_limit;             /* nodes in use above which descriptors are scarce: about half of these */

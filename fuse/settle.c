@@ -13,7 +13,7 @@
 
 #define EVENTS 64
 #define PUT_OFF_MAX 10                   /* grace times */
-#define FINISH_NS (SS_SECOND_NS / 10)    /* how much of the grace time there is at the end of the session, at most */
+#define FINISH_NS (SS_SECOND_NS / 10)    /* the longest grace time at the end of the session */
 #define WAKE UINT64_MAX                  /* event data: not a save's index */
 #define INTERRUPT_NS (SS_SECOND_NS / 20) /* how often a wait looks whether its request was interrupted */
 
@@ -282,14 +282,13 @@ static void look_at_ended(struct ss_fs *fs, uint32_t index)
     wake(fs->chores_event);
 }
 
-/* Waits until something is to be decided, but not beyond `limit`, and decides it. */
-static void decide_some(struct ss_fs *fs, uint64_t limit)
+/* Waits until something is to be decided, and decides it. */
+static void decide_some(struct ss_fs *fs)
 {
     struct epoll_event events[EVENTS];
     uint64_t end = next_end(fs), now = ss_now_ns();
     eventfd_t count;
 
-    end = end < limit ? end : limit;
     struct timespec left = to_timespec(end > now ? end - now : 0);
     int n = epoll_pwait2(fs->settle_epoll, events, EVENTS, end == UINT64_MAX ? NULL : &left, NULL);
     for (int i = 0; i < n; i++) {
@@ -306,7 +305,7 @@ static void *decide(void *context)
     struct ss_fs *fs = context;
 
     while (!is_stopping(fs))
-        decide_some(fs, UINT64_MAX);
+        decide_some(fs);
     return NULL;
 }
 
@@ -369,40 +368,36 @@ void ss_settle_stop(struct ss_fs *fs)
     pthread_join(fs->chores_thread, NULL);
 }
 
-/* The next one to decide, with a reference, or SS_NONE. */
-static uint32_t take_first_waiting(struct ss_fs *fs)
+/* Whose time would end later than a grace time from now has a new one, as if it had just been closed. Returns whether
+ * anything is left to decide. */
+static bool shorten(struct ss_fs *fs)
 {
     pthread_mutex_lock(&fs->tables);
-    uint32_t index = first_waiting(fs);
-    if (index != SS_NONE)
-        ss_save_ref(fs, index);
+    uint64_t now = ss_now_ns();
+    for (uint32_t i = fs->settling; i != SS_NONE; i = ss_save_at(fs, i)->settle_next) {
+        struct ss_save *save = ss_save_at(fs, i);
+        pthread_mutex_lock(&save->state);
+        if (save->settle_until > now + fs->grace_ns) {
+            save->settle_since = now;
+            save->settle_until = now + fs->grace_ns; /* those behind it in the list are later: it stays in order */
+        }
+        pthread_mutex_unlock(&save->state);
+    }
+    bool any = first_waiting(fs) != SS_NONE;
     pthread_mutex_unlock(&fs->tables);
-    return index;
+    return any;
 }
 
-/* The last close may have been what ended the session, so that its writer has had no time yet; and as ever, who is at
- * work when the time is over gets more of it. What is slow comes last: kernels before 6.15 do not remember for long how
- * a process ended. */
+/* The last close may have been what ended the session, so that its writer has had no time yet. What is slow comes last:
+ * kernels before 6.15 do not remember for long how a process ended. */
 void ss_settle_finish(struct ss_fs *fs)
 {
-    uint64_t grace = fs->grace_ns < FINISH_NS ? fs->grace_ns : FINISH_NS;
-    uint64_t limit = ss_now_ns() + grace, last = limit + (PUT_OFF_MAX - 1) * grace;
-
-    for (;;) {
-        uint32_t index = take_first_waiting(fs);
-        if (index == SS_NONE && !ss_judge_deferred(fs))
-            break;
-        if (index == SS_NONE)
-            continue;
-        uint64_t now = ss_now_ns();
-        if (now < limit)
-            decide_some(fs, limit);
-        else if (limit < last && ss_party_is_busy(ss_save_at(fs, index)))
-            limit = now + grace < last ? now + grace : last;
-        else
-            look_at(fs, index, LOOK_FINAL);
-        ss_save_release(fs, index);
-    }
+    if (fs->grace_ns > FINISH_NS)
+        fs->grace_ns = FINISH_NS;
+    do {
+        while (shorten(fs))
+            decide_some(fs);
+    } while (ss_judge_deferred(fs));
     close(fs->settle_epoll);
     close(fs->settle_event);
     close(fs->chores_event);

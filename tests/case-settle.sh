@@ -398,6 +398,16 @@ os.link(one, two); os.unlink(one)' "$mnt/$name" "$mnt/$name.linked"
 
 # --- the ends of the daemon ---
 
+# terminated TEXT: SIGTERM, and then the writer goes on: its last close ends the session.
+terminated() {
+    kill -TERM "$daemon"
+    wait_until 10 eval '! mountpoint -q "$mnt"'
+    let_go
+    wait "$daemon"
+    equal "$1: the daemon ends with status 0" $? 0
+    daemon=
+}
+
 ends() {
     serve -o settle="$long"
     over_old
@@ -424,12 +434,7 @@ ends() {
     exec 8< <(exec "$writer" "$mnt/$name" create write:100K "hold:$hold" close exit:3 2>&1)
     held=$!
     wait_until 10 draft_begun
-    kill -TERM "$daemon"
-    wait_until 10 eval '! mountpoint -q "$mnt"'
-    let_go
-    wait "$daemon"
-    equal "a writer that fails after SIGTERM: the daemon ends with status 0" $? 0
-    daemon=
+    terminated "a writer that fails after SIGTERM"
     check "nothing is published" test ! -e "$back/$name"
     ends_at_work
 }
@@ -450,12 +455,7 @@ while time.monotonic() < end: pass
 sys.exit(3)' "$mnt/$name" "$hold")
     held=$!
     read -r -u 7
-    kill -TERM "$daemon"
-    wait_until 10 eval '! mountpoint -q "$mnt"'
-    let_go
-    wait "$daemon"
-    equal "one that is at work when its time is over: the daemon ends with status 0" $? 0
-    daemon=
+    terminated "one that is at work when its time is over"
     check "it is waited for, and fails: nothing is published" test ! -e "$back/$name"
     exec 7<&-
 }
