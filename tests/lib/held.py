@@ -6,6 +6,7 @@ import mmap
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 
@@ -343,14 +344,18 @@ def judge(directory, log):
     print("names", len(told))
 
 
-def slow_close(path, size):
-    """Prints "closing", then what close() says and after how many seconds."""
+def slow_close(path, size, worker):
+    """Kills the worker in the middle of close(). Prints "closing", then what close() says and after how many seconds."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
     data = content(path, 1 << 20)
     for _ in range(int(size)):
         os.write(fd, data)
+    for i in range(31):  # less than savesealfs waits for before it syncs: all this is left to close()
+        os.pwrite(fd, data, i << 20)
     print("closing", flush=True)
+    killer = threading.Timer(0.003, os.kill, (int(worker), signal.SIGKILL))
     begin = time.monotonic()
+    killer.start()
     try:
         os.close(fd)
         print("closed")
