@@ -40,6 +40,11 @@ def timed(*command):
     return time.monotonic() - begin
 
 
+def warm_memory():
+    """Before what takes much of it: what was freed before may be the host's again."""
+    run(IO, "touch", str(3 * SIZE))
+
+
 def drop_caches():
     os.sync()
     with open("/proc/sys/vm/drop_caches", "w") as file:
@@ -116,6 +121,7 @@ def write(block, *words, count=1):
     """count: how many of the phases write, fsync, close."""
     def measure(place):
         path = place.path("written")
+        warm_memory()
         took = phases(place, "write", path, SIZE, block, *words)
         os.unlink(path)
         return sum(took[:count])
@@ -136,7 +142,7 @@ def prepared(place):
     saved = place.store.place("saveseal")
     if not os.path.exists(saved.path("image")):
         phases(saved, "write", saved.path("image"), SIZE, 1024, "fsync")
-        os.stat(saved.path("image"))
+        os.stat(saved.path("image"))  # waits until it is published
     if not os.path.exists(place.path("image")):
         os.link(os.path.join(saved.back, "image"), os.path.join(place.back, "image"))
     return place.path("image")
@@ -147,6 +153,7 @@ def read(block, *words, cold=False):
         path = prepared(place)
         if cold:
             drop_caches()
+            warm_memory()
         else:
             phases(place, "read", path, 1024)
         return phases(place, "read", path, block, *words)[0]
@@ -299,7 +306,6 @@ def measure_row(store, contenders, measure, rounds=ROUNDS):
         measure(place)  # not counted
     for i in range(rounds):
         for name in contenders[::-1] if i % 2 else contenders:
-            run(IO, "touch", str(3 * SIZE))
             seconds[name].append(measure(store.place(name)))
     return seconds
 
