@@ -28,7 +28,7 @@ qemu-img snapshot -c one "$image"
 equal "facts" "$(facts)" "version=3 virtual-size=1073741824 cluster-size=65536 compression=zstd backing=$work/base backing-format=qcow2 snapshots=1 bitmaps=1 bitmap=ck1"
 new -o data_file="$work/data" "$image" 1M
 equal "facts of one with a data file" "$(facts)" "version=3 virtual-size=1048576 cluster-size=65536 compression=zlib data-file=$work/data snapshots=0 bitmaps=0"
-new -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 --object secret,id=s,data=x "$image" 1M
+new -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10,encrypt.hash-alg=sha512 --object secret,id=s,data=x "$image" 1M
 equal "of an encrypted one" "$(facts | grep -o 'encrypted=.* snap')" "encrypted=luks snap"
 
 new -o cluster_size=4K "$image" 1M

@@ -220,8 +220,8 @@ none_in_progress() { ! entries "$mnt" | grep -q ' draft-in-progress'; }
 no_resend() {
     local closing told errors longest drafts listed
     begin -o noresend
-    # In hand for certain: the close of something big, which kills the worker itself.
-    hold slow_close "$mnt/slow" 300 "$(worker)"
+    # In hand for certain: the close of something big, a seventh of which is done when the worker is killed.
+    hold slow_close "$mnt/slow" 500 "$(worker)"
     wait "$held"
     closing=$(tail -n 1 "$work/held.slow_close")
     echo "# close() of a save in hand: $closing"

@@ -352,8 +352,10 @@ def slow_close(path, size, worker):
         os.write(fd, data)
     for i in range(31):  # less than savesealfs waits for before it syncs: all this is left to close()
         os.pwrite(fd, data, i << 20)
+    for i in range(2 * int(size)):  # nothing that is digested already stays known
+        os.pwrite(fd, b"x", i << 19)
     print("closing", flush=True)
-    killer = threading.Timer(0.003, os.kill, (int(worker), signal.SIGKILL))
+    killer = threading.Timer(0.02, os.kill, (int(worker), signal.SIGKILL))
     begin = time.monotonic()
     killer.start()
     try:
