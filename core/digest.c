@@ -99,6 +99,16 @@ int ss_digest_head(int fd, uint64_t len, struct ss_sha256 *digest)
     return err;
 }
 
+int ss_digest_of(const void *bytes, size_t len, struct ss_sha256 *digest)
+{
+    struct ss_hasher hasher;
+
+    int err = ss_hasher_open(&hasher);
+    if (err == 0)
+        ss_hasher_digest(&hasher, bytes, len, digest);
+    return err;
+}
+
 /* ---- fs-verity: the run ----
  *
  * The file is cut into units of 512 KiB, each of which yields one digest of level 1. Threads take units in order and
@@ -225,13 +235,32 @@ static bool is_zero(const unsigned char *block)
     return block[0] == 0 && memcmp(block, block + 1, BLOCK_SIZE - 1) == 0;
 }
 
-/* Computes the digest of a unit: that of its block of level 0, or, when the file is one data block, of that. */
+/* The digest of a unit of len bytes at buf, with room for whole blocks: that of its block of level 0; or, when the file
+ * is one data block, of that. */
+static void hash_blocks(struct ss_hasher *hasher, unsigned char *buf, size_t len, bool is_file,
+                        struct ss_sha256 *digest)
+{
+    struct ss_sha256 block[SS_TREE_FANOUT] = {0};
+    size_t blocks = (len + BLOCK_SIZE - 1) / BLOCK_SIZE;
+
+    memset(buf + len, 0, blocks * BLOCK_SIZE - len);
+    for (size_t i = 0; i < blocks; i++) {
+        const unsigned char *data = buf + i * BLOCK_SIZE;
+        if (is_zero(data)) /* disk images are full of them */
+            block[i] = ss_digest_of_hole[0];
+        else
+            ss_hasher_digest(hasher, data, BLOCK_SIZE, &block[i]);
+    }
+    if (is_file && blocks == 1)
+        *digest = block[0];
+    else
+        ss_hasher_digest(hasher, block, sizeof block, digest);
+}
+
 static int hash_data(const struct source *from, struct ss_hasher *hasher, unsigned char *buf, uint64_t unit,
                      struct ss_sha256 *digest)
 {
-    struct ss_sha256 block[SS_TREE_FANOUT] = {0};
     size_t len = (size_t)unit_len(from, unit);
-    size_t blocks = (len + BLOCK_SIZE - 1) / BLOCK_SIZE;
 
     int err = from->how->admit ? from->how->admit(from->how->context, len) : 0;
     if (err < 0)
@@ -244,18 +273,7 @@ static int hash_data(const struct source *from, struct ss_hasher *hasher, unsign
         return err;
     if (from->how->drops)
         posix_fadvise(from->fd, (off_t)(unit * UNIT_SIZE), (off_t)len, POSIX_FADV_DONTNEED);
-    memset(buf + len, 0, blocks * BLOCK_SIZE - len);
-    for (size_t i = 0; i < blocks; i++) {
-        const unsigned char *data = buf + i * BLOCK_SIZE;
-        if (is_zero(data)) /* disk images are full of them */
-            block[i] = ss_digest_of_hole[0];
-        else
-            ss_hasher_digest(hasher, data, BLOCK_SIZE, &block[i]);
-    }
-    if (from->size <= BLOCK_SIZE)
-        *digest = block[0];
-    else
-        ss_hasher_digest(hasher, block, sizeof block, digest);
+    hash_blocks(hasher, buf, len, from->size == len, digest);
     return 0;
 }
 
@@ -420,6 +438,20 @@ int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *how, str
     if (size > INT64_MAX)
         return -ENODATA; /* no file is that long */
     return size <= UNIT_SIZE ? digest_small(&from, digest) : digest_large(&from, digest);
+}
+
+int ss_digest_verity_of(void *bytes, size_t size, struct ss_sha256 *digest)
+{
+    struct ss_hasher hasher;
+    struct ss_sha256 root = {0}; /* of an empty file */
+
+    int err = ss_hasher_open(&hasher);
+    if (err < 0)
+        return err;
+    if (size > 0)
+        hash_blocks(&hasher, bytes, size, true, &root);
+    hash_descriptor(&hasher, size, &root, digest);
+    return 0;
 }
 
 int ss_digest_ahead(int fd, uint64_t size, const struct ss_digest_run *how)

@@ -25,6 +25,9 @@ bool ss_sha256_equal(const struct ss_sha256 *a, const struct ss_sha256 *b);
  * Returns 0, -ENODATA when the file is shorter, -ENOSYS without libcrypto, or the read's -errno. */
 int ss_digest_head(int fd, uint64_t len, struct ss_sha256 *digest);
 
+/* SHA-256 of bytes in memory. Returns 0, or -ENOSYS without libcrypto. */
+int ss_digest_of(const void *bytes, size_t len, struct ss_sha256 *digest);
+
 #define SS_DIGEST_UNIT ((size_t)512 << 10) /* bytes: what of a file is digested in one piece */
 
 struct ss_digest_memo;
@@ -57,6 +60,11 @@ struct ss_digest_run {
  * progress or admit returned. Source: Linux Documentation/filesystems/fsverity.rst, "Merkle tree" and "fs-verity
  * descriptor". */
 int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *run, struct ss_sha256 *digest);
+
+/* The same of a whole file of at most SS_DIGEST_UNIT bytes that has been read. Behind them there has to be room for
+ * SS_DIGEST_PADDING bytes, which are overwritten. Returns 0, or -ENOSYS without libcrypto. */
+#define SS_DIGEST_PADDING ((size_t)4095)
+int ss_digest_verity_of(void *bytes, size_t size, struct ss_sha256 *digest);
 
 /* Digests what of the file is in the page cache into run's memo, which must not be NULL, and nothing more: for a later
  * ss_digest_verity. Begins behind what is known from the start of the file on. Where the file system can not tell what

@@ -1,11 +1,13 @@
 #include "seal.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include "thread.h"
+#include "util.h"
 #include "xattr.h"
 
 #define KEY_FORMAT "format"
@@ -135,20 +137,48 @@ int ss_seal_remove(int fd)
     return ss_xattr_remove(fd, SS_SEAL_XATTR);
 }
 
+/* A small file of which all is digested is read once, for the probe and for both digests. */
+static bool is_read_once(uint64_t size, bool full, const struct ss_digest_run *run)
+{
+    return full && size < SS_DIGEST_UNIT && (!run || (!run->stop && !run->admit && !run->drops));
+}
+
+static int digest_once(int fd, struct ss_seal *made)
+{
+    struct ss_format_probe probe;
+    SS_AUTO_FREE unsigned char *bytes = malloc((size_t)made->size + SS_DIGEST_PADDING);
+
+    if (!bytes)
+        return -ENOMEM;
+    ssize_t n = ss_pread_full(fd, bytes, (size_t)made->size, 0);
+    if (n < 0 || (uint64_t)n < made->size)
+        return n < 0 ? (int)n : -ENODATA;
+    ss_format_probe(bytes, n < SS_FORMAT_HEAD ? (size_t)n : SS_FORMAT_HEAD, made->size, &probe);
+    made->format = probe.format;
+    made->header_len = probe.header_len;
+    int err = ss_digest_of(bytes, (size_t)made->header_len, &made->header);
+    return err < 0 ? err : ss_digest_verity_of(bytes, (size_t)n, &made->verity);
+}
+
+static int digest_parts(int fd, bool full, const struct ss_digest_run *run, struct ss_seal *made)
+{
+    struct ss_format_probe probe;
+
+    int err = ss_format_probe_fd(fd, made->size, &probe);
+    if (err < 0)
+        return err;
+    made->format = probe.format;
+    made->header_len = probe.header_len;
+    err = ss_digest_head(fd, made->header_len, &made->header);
+    return err < 0 || !full ? err : ss_digest_verity(fd, made->size, run, &made->verity);
+}
+
 int ss_seal_make(int fd, uint64_t size, bool full, const char *writer, const struct ss_digest_run *run,
                  struct ss_seal *seal)
 {
     struct ss_seal made = {.size = size, .has_verity = full, .sealed = time(NULL)};
-    struct ss_format_probe probe;
 
-    int err = ss_format_probe_fd(fd, size, &probe);
-    if (err < 0)
-        return err;
-    made.format = probe.format;
-    made.header_len = probe.header_len;
-    err = ss_digest_head(fd, made.header_len, &made.header);
-    if (err == 0 && full)
-        err = ss_digest_verity(fd, size, run, &made.verity);
+    int err = is_read_once(size, full, run) ? digest_once(fd, &made) : digest_parts(fd, full, run, &made);
     if (err != 0)
         return err;
     if (writer)

@@ -271,6 +271,8 @@ static struct ss_held *find(bool (*matches)(const struct ss_held *held, const ch
 {
     struct ss_held *found = NULL;
 
+    if (!ss_drafts_any())
+        return NULL;
     ss_drafts_lock();
     for (uint32_t i = 0; !found && i < used; i++)
         if (table[i].in_use && !table[i].over && matches(&table[i], what))

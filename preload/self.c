@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,11 +134,24 @@ void ss_self_describe(struct ss_draft_record *record)
     record->opened = time(NULL);
 }
 
-static int lower(int fd, int taken)
+/* Where hidden descriptors begin: of the numbers that the limit allows, the last quarter. Looked up when first needed,
+ * and again when there is none to be had there. */
+static _Atomic int hidden_from;
+
+static int first_hidden(void)
 {
-    if (taken >= 0)
-        close(taken);
-    int hidden = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        limit.rlim_cur = 1024;
+    rlim_t most = limit.rlim_cur < SS_FDS_MAX ? limit.rlim_cur : SS_FDS_MAX;
+    return (int)(most - most / 4);
+}
+
+static int duplicate(int fd, int from)
+{
+    int hidden = fcntl(fd, F_DUPFD_CLOEXEC, from);
+
     if (hidden < SS_FDS_MAX)
         return hidden;
     close(hidden);
@@ -147,14 +161,16 @@ static int lower(int fd, int taken)
 
 int ss_self_hide_fd(int fd)
 {
-    struct rlimit limit;
+    int from = atomic_load_explicit(&hidden_from, memory_order_relaxed);
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        limit.rlim_cur = 1024;
-    rlim_t most = limit.rlim_cur < SS_FDS_MAX ? limit.rlim_cur : SS_FDS_MAX;
-    int hidden = fcntl(fd, F_DUPFD_CLOEXEC, (int)(most - most / 4));
-    if (hidden < 0 || hidden >= SS_FDS_MAX)
-        hidden = lower(fd, hidden); /* the limit went down, or all up there are taken */
+    int hidden = from ? duplicate(fd, from) : -1;
+    if (hidden < 0) { /* the first, or the limit went down */
+        from = first_hidden();
+        atomic_store_explicit(&hidden_from, from, memory_order_relaxed);
+        hidden = duplicate(fd, from);
+    }
+    if (hidden < 0)
+        hidden = duplicate(fd, 0); /* all up there are taken */
     int error = errno;
     close(fd);
     return hidden < 0 ? -error : hidden;

@@ -13,16 +13,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "core/digest.h"
 
 #define WRITERS_MAX 16
 
@@ -186,41 +191,74 @@ static void open_often(const char *path, int count, const char *how)
     printf("%.6f\n", now() - begin);
 }
 
-/* What a save of 4 KiB can not do without, done by the program itself, with nothing around it: another name, a record
- * and a seal of the sizes that ours have, syncs of file and directory, the switch. No digests. */
-static void save_by_hand(const char *path, int dir, const unsigned char *block)
+static void must(bool done, const char *what)
 {
-    char draft[4096], record[160], seal[246];
+    if (!done)
+        fail(what);
+}
+
+static bool is_named(int dir, const char *name, int fd)
+{
+    struct stat by_name, by_fd;
+
+    return fstatat(dir, name, &by_name, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &by_fd) == 0 &&
+           by_name.st_ino == by_fd.st_ino;
+}
+
+/* What a save of 4 KiB can not do without, done by the program itself, with nothing around it; a record and a seal of
+ * the sizes that ours have. */
+static void save_by_hand(const char *root, const char *name, const unsigned char *block)
+{
+    char draft[64], record[160], seal[246], content[8192];
+    struct ss_sha256 header, whole;
+    struct statfs room;
+    struct stat st;
 
     memset(record, 'r', sizeof record);
     memset(seal, 's', sizeof seal);
-    snprintf(draft, sizeof draft, "%.4090s.new", path);
-    int fd = open(draft, O_WRONLY | O_CREAT | O_EXCL, 0600);
-    if (fd < 0 || fsetxattr(fd, "user.record", record, sizeof record, 0) < 0 || write(fd, block, 4096) != 4096 ||
-        fsetxattr(fd, "user.seal", seal, sizeof seal, 0) < 0 || fsync(fd) < 0 || rename(draft, path) < 0 ||
-        fremovexattr(fd, "user.record") < 0 || fsync(dir) < 0 || close(fd) < 0)
-        fail(draft);
+    int dir = open(root, O_RDONLY | O_DIRECTORY); /* now, for it may be another one by the next save */
+    must(dir >= 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT, name);
+    snprintf(draft, sizeof draft, ".new.%.50s", name);
+    int fd = openat(dir, draft, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    must(fd >= 0 && fsetxattr(fd, "user.record", record, sizeof record, 0) == 0, "the record");
+    int witness = openat(dir, draft, O_RDONLY); /* hears of every write-back error */
+    must(witness >= 0 && write(fd, block, 4096) == 4096 && close(fd) == 0, "the content");
+
+    int judge = openat(dir, draft, O_RDONLY | O_NOATIME); /* not shared with any child */
+    must(judge >= 0 && fcntl(judge, F_SETSIG, SIGURG) == 0 && fcntl(judge, F_SETLEASE, F_RDLCK) == 0, "the lease");
+    must(flock(judge, LOCK_EX | LOCK_NB) == 0 && is_named(dir, draft, judge), "the lock");
+    must(fgetxattr(judge, "user.record", record, sizeof record) == sizeof record, "the record");
+    must(pread(judge, content, 4096, 0) == 4096 && fstatfs(judge, &room) == 0, "the content");
+    must(ss_digest_of(content, 4096, &header) == 0 && ss_digest_verity_of(content, 4096, &whole) == 0, "digests");
+    must(fsetxattr(judge, "user.seal", seal, sizeof seal, 0) == 0 && fsync(witness) == 0, "the seal");
+    must(fcntl(judge, F_GETLEASE) == F_RDLCK && is_named(dir, draft, judge), "the lease");
+    must(renameat2(dir, draft, dir, name, RENAME_NOREPLACE) == 0, "the name");
+    must(fremovexattr(judge, "user.record") == 0 && fsync(dir) == 0, "the record");
+    fcntl(judge, F_SETLEASE, F_UNLCK);
+    flock(judge, LOCK_UN);
+    close(judge);
+    close(witness);
+    close(dir);
 }
 
 static void make_small(const char *dir, int count, bool syncs, bool by_hand)
 {
     char path[4096];
     unsigned char *block = make_block(4096);
-    int directory = open(dir, O_RDONLY | O_DIRECTORY);
 
     double begin = now();
     for (int i = 0; i < count; i++) {
-        snprintf(path, sizeof path, "%s/small.%d", dir, i);
         if (by_hand) {
-            save_by_hand(path, directory, block);
+            snprintf(path, sizeof path, "small.%d", i);
+            save_by_hand(dir, path, block);
             continue;
         }
+        snprintf(path, sizeof path, "%s/small.%d", dir, i);
         int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         if (fd < 0 || write(fd, block, 4096) != 4096 || (syncs && fsync(fd) < 0) || close(fd) < 0)
             fail(path);
     }
     printf("%.6f\n", now() - begin);
-    close(directory);
     free(block);
 }
 

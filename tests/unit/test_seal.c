@@ -310,6 +310,31 @@ static void test_make(void **state)
     assert_int_equal(ss_seal_decode(line, (size_t)len, &seal), 0);
 }
 
+/* What is read once gets the digests that it gets when it is read in parts. */
+static void test_make_once(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 4095, 4096, 4097, 8192, 100000, SS_DIGEST_UNIT - 1, SS_DIGEST_UNIT};
+    static unsigned char bytes[SS_DIGEST_UNIT];
+    _Atomic bool stop = false;
+    const struct ss_digest_run in_parts = {.stop = &stop};
+    SS_AUTO_CLOSE int fd = temp_file();
+    struct ss_seal once, parts;
+
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = i / 4096 % 3 == 1 ? 0 : (unsigned char)(i * i / 7 + i); /* each third block is all zero */
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        assert_int_equal(ftruncate(fd, 0), 0);
+        put(fd, bytes, sizes[i], 0);
+        assert_int_equal(ss_seal_make(fd, sizes[i], true, NULL, NULL, &once), 0);
+        assert_int_equal(ss_seal_make(fd, sizes[i], true, NULL, &in_parts, &parts), 0);
+        assert_true(ss_sha256_equal(&once.header, &parts.header));
+        assert_true(ss_sha256_equal(&once.verity, &parts.verity));
+        assert_int_equal(once.header_len, parts.header_len);
+        assert_int_equal(ss_seal_make(fd, sizes[i] + 1, true, NULL, NULL, &once), -ENODATA);
+    }
+}
+
 static enum ss_finding check(int fd, const struct ss_seal *seal, bool content)
 {
     enum ss_finding finding = SS_FINDING_COUNT;
@@ -442,15 +467,11 @@ static void test_changed_while_reading(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_codec),
-        cmocka_unit_test(test_good_values),
-        cmocka_unit_test(test_bad_values),
-        cmocka_unit_test(test_bad_lines),
-        cmocka_unit_test(test_encode_refuses),
-        cmocka_unit_test(test_xattr),
-        cmocka_unit_test(test_make),
-        cmocka_unit_test(test_check),
-        cmocka_unit_test(test_changed_while_reading),
+        cmocka_unit_test(test_codec),          cmocka_unit_test(test_good_values),
+        cmocka_unit_test(test_bad_values),     cmocka_unit_test(test_bad_lines),
+        cmocka_unit_test(test_encode_refuses), cmocka_unit_test(test_xattr),
+        cmocka_unit_test(test_make),           cmocka_unit_test(test_make_once),
+        cmocka_unit_test(test_check),          cmocka_unit_test(test_changed_while_reading),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
