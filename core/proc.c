@@ -374,6 +374,26 @@ bool ss_proc_is_mount_of(const char *path, const char *type)
     return find_mount(getpid(), match_path, path, &mount) == 0 && strcmp(mount.type, type) == 0;
 }
 
+struct device_type {
+    dev_t device;
+    const char *type;
+};
+
+static bool match_device_type(const struct mount_line *mount, const void *context)
+{
+    const struct device_type *wanted = context;
+
+    return makedev(mount->major, mount->minor) == wanted->device && strcmp(mount->type, wanted->type) == 0;
+}
+
+bool ss_proc_is_device_of(dev_t device, const char *type)
+{
+    const struct device_type wanted = {device, type};
+    struct mount_line mount;
+
+    return find_mount(getpid(), match_device_type, &wanted, &mount) == 0;
+}
+
 int ss_proc_mount_user(const char *path, uid_t *user)
 {
     struct mount_line mount = {0};

@@ -66,6 +66,11 @@ int ss_proc_mount_device(const char *path, dev_t *dev);
 /* True when what is mounted on path is of that type ("fuse.savesealfs"). Asks no file system either. */
 bool ss_proc_is_mount_of(const char *path, const char *type);
 
+/* True when a file system with that device number (st_dev of any of its files) is mounted somewhere and is of that
+ * type.
+ */
+bool ss_proc_is_device_of(dev_t device, const char *type);
+
 /* Who mounted what is on path, a FUSE file system (its option user_id). Returns 0, -ENODATA, -ENOENT, -errno. */
 int ss_proc_mount_user(const char *path, uid_t *user);
 

@@ -24,6 +24,15 @@ static inline struct ss_stamp ss_stamp_of_content(const struct stat *st)
     return (struct ss_stamp){.time = st->st_mtim, .size = st->st_size};
 }
 
+/* Will what happens from now on give the file another time? Not within the same tick of the kernel's clock, where the
+ * file system's times are that clock's (most of them until Linux 6.13), nor for a while where they are whole seconds:
+ * those are never past. coarse: CLOCK_REALTIME_COARSE. */
+static inline bool ss_stamp_is_past(const struct ss_stamp *stamp, const struct timespec *coarse)
+{
+    return stamp->time.tv_nsec != 0 && (coarse->tv_sec > stamp->time.tv_sec || (coarse->tv_sec == stamp->time.tv_sec &&
+                                                                                coarse->tv_nsec > stamp->time.tv_nsec));
+}
+
 static inline bool ss_stamp_equal(const struct ss_stamp *a, const struct ss_stamp *b)
 {
     return a->size == b->size && a->time.tv_sec == b->time.tv_sec && a->time.tv_nsec == b->time.tv_nsec;

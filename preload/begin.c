@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "drafts.h"
@@ -43,7 +44,7 @@ static bool writes(int flags)
 
 bool ss_begin_is_plain(const char *path, int flags)
 {
-    if (!ss_active || ss_inside() || (flags & O_PATH) == O_PATH || (flags & O_TMPFILE) == O_TMPFILE)
+    if (!ss_active || ss_inside() || (flags & O_PATH) == O_PATH)
         return true;
     if (!ss_readable_path(path) || !path[0])
         return true; /* the kernel says what is wrong with it */
@@ -118,6 +119,32 @@ static int take_over(int image, int dir, const char *draft, bool content)
     return r < 0 ? r : ss_copy_attributes(image, to);
 }
 
+#define TICK_MS 40 /* more than one of any kernel */
+
+/* As long as it keeps this stamp it is a mere copy of the image, and closing it is no save. What the program writes has
+ * to give it another one: so the clock's next tick is waited for. Where that does not come in time (the clock of
+ * another machine) every close is a save. */
+static void note_copy(struct ss_held *held, int fd)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    struct timespec coarse;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return;
+    const struct ss_stamp stamp = ss_stamp_of(&st);
+    bool past = false;
+    for (int i = 0; i < TICK_MS && !past; i++) {
+        if (i > 0)
+            nanosleep(&pause, NULL);
+        past = clock_gettime(CLOCK_REALTIME_COARSE, &coarse) == 0 && ss_stamp_is_past(&stamp, &coarse);
+    }
+    pthread_mutex_lock(&held->judging); /* another thread may be calling exec, and hand it on */
+    held->copied_at = stamp;
+    held->copied = past;
+    pthread_mutex_unlock(&held->judging);
+}
+
 static int open_hidden(int dir, const char *name, int flags)
 {
     int fd = openat(dir, name, flags);
@@ -156,12 +183,8 @@ static int begin_draft(int *dir, const char *canonical, const char *name, int fl
     }
     ss_steal_fd(dir);
     ss_steal_fd(&witness);
-    if (is_copy && fstat(fd, &st) == 0) {
-        pthread_mutex_lock(&held->judging); /* another thread may be calling exec, and hand it on */
-        held->copied_at = ss_stamp_of(&st);
-        held->copied = true;
-        pthread_mutex_unlock(&held->judging);
-    }
+    if (is_copy)
+        note_copy(held, fd);
     r = ss_drafts_bind(held, fd);
     if (r < 0)
         ss_judge_drop(held);
@@ -283,6 +306,8 @@ static int open_unknown(const char *canonical, int flags, mode_t mode)
         dir = ss_self_hide_fd(dir);
     if (dir < 0)
         return dir;
+    if (ss_roots_step_aside(dir))
+        return PLAIN;
     if (!ss_self_may_remember())
         return open_in(&dir, canonical, name, flags, mode);
     pthread_mutex_t *turn = turn_of(canonical);
@@ -343,6 +368,16 @@ static int open_without_links(int dirfd, const char *path, int flags, mode_t mod
     return -1;
 }
 
+/* A file without a name would get one, by linkat, and nothing would have sealed it: as on file systems that have no
+ * such files, the program has to do without. */
+static bool is_unnamed_here(int dirfd, const char *path)
+{
+    char inside[PATH_MAX], canonical[PATH_MAX];
+
+    return (size_t)snprintf(inside, sizeof inside, "%s/file", path) < sizeof inside &&
+           ss_where_resolved(dirfd, inside, true, canonical) > 0;
+}
+
 #define TRY (-10003) /* outside by its text: the kernel opens it, if there is no symbolic link on the way */
 
 /* What is to be done: a descriptor, PLAIN, TRY, or -errno. With looked, the text has been found not to be enough. */
@@ -355,6 +390,11 @@ static int decide(int dirfd, const char *path, int flags, mode_t mode, bool look
     SS_INSIDE;
     if (ss_drafts_any() && ss_self_may_remember())
         ss_ending_look();
+    if ((flags & O_TMPFILE) == O_TMPFILE) {
+        r = is_unnamed_here(dirfd, path) ? -EOPNOTSUPP : PLAIN;
+        errno = saved;
+        return r;
+    }
     if (!looked && !ss_where_is_tricky(path)) {
         if (ss_where_by_text(dirfd, path, canonical))
             r = open_protected(canonical, flags, mode);

@@ -30,10 +30,8 @@ struct ss_held {
     char name[SS_DRAFT_NAME_SIZE];
     dev_t dev;
     ino_t ino;
-    bool copied;  /* it began as a copy of the image: a save that changes nothing is none */
     bool at_exit; /* it is not judged before the end of the process owner, which was given it, or is to be so */
     pid_t owner;
-    struct ss_stamp copied_at; /* after that */
 
     /* guarded by the table's lock */
     int judging_fd; /* hidden; while it is judged, else -1: a child of fork must not keep it */
@@ -48,6 +46,8 @@ struct ss_held {
      */
     struct ss_draft_record record; /* as on disk when last looked */
     _Atomic bool over;             /* published, dropped, or found to be somebody else's business */
+    bool copied;                   /* it began as a copy of the image: a save that changes nothing is none; and then: */
+    struct ss_stamp copied_at;     /* after that, a time that nothing later can give it (note_copy in begin.c) */
     bool ended_badly;              /* it is kept, because a process that wrote to it ended so */
     bool was_partial;              /* its format's own mark said "partial" at a last close */
     _Atomic bool postponed;  /* every descriptor of this process is closed, and it is judged when the process ends */

@@ -173,7 +173,6 @@ static void look_later(struct ss_held *held, const struct ss_stamp *seen)
 static void note_leaving(struct ss_held *held, const struct ss_stamp *seen, int taken)
 {
     struct ss_draft_record record;
-    struct stat st;
 
     look_later(held, seen);
     if (held->record.pid != getpid() || held->record.left)
@@ -185,12 +184,10 @@ static void note_leaving(struct ss_held *held, const struct ss_stamp *seen, int 
     if (own >= 0)
         lock_out_others(own); /* an heir may end badly in this moment, and write that down */
     if (ss_draft_read(fd, &record) == 0 && record.state != SS_DRAFT_INTERRUPTED && is_still_there(held)) {
-        bool unchanged = fstat(fd, &st) == 0 && is_unchanged(held, &st);
         record.left = true;
         ss_draft_write(fd, &record);
         held->record = record;
-        if (unchanged && fstat(fd, &st) == 0)
-            held->copied_at = ss_stamp_of(&st); /* it is a mere copy still, in spite of what we wrote down */
+        held->copied = false; /* the stamp tells no more whether it is a mere copy: what was left is a save */
     }
     if (own >= 0)
         flock(own, LOCK_UN);
@@ -358,6 +355,13 @@ int ss_judge_closed(struct ss_held *held, int error)
     int r = judge_if_last(held);
     pthread_mutex_unlock(&held->judging);
     return r;
+}
+
+void ss_judge_failed(struct ss_held *held, int error)
+{
+    pthread_mutex_lock(&held->judging);
+    note_error(held, error);
+    pthread_mutex_unlock(&held->judging);
 }
 
 void ss_judge_postpone(struct ss_held *held, int error)

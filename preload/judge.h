@@ -18,6 +18,9 @@ int ss_judge_closed(struct ss_held *held, int error);
 /* The same for a draft that is judged when this process ends: error is remembered until then. */
 void ss_judge_postpone(struct ss_held *held, int error);
 
+/* Something that was to be written is lost: error (-errno). The draft will not be published. */
+void ss_judge_failed(struct ss_held *held, int error);
+
 /* The owner gives it up: the draft is deleted. 0 or -errno. */
 int ss_judge_drop(struct ss_held *held);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,11 +34,21 @@ static void add_alias(const char *text, const char *canonical)
     aliases[alias_count++] = (struct alias){.text = text, .len = strlen(text), .canonical = canonical};
 }
 
-static bool is_savesealfs(const char *path)
+/* The mount itself, or a directory on it. */
+static bool is_savesealfs(int fd)
 {
-    struct statfs st;
+    struct statfs fs;
+    struct stat st;
 
-    return statfs(path, &st) == 0 && st.f_type == FUSE_SUPER_MAGIC && ss_proc_is_mount_of(path, "fuse.savesealfs");
+    return fstatfs(fd, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC && fstat(fd, &st) == 0 &&
+           ss_proc_is_device_of(st.st_dev, "fuse.savesealfs");
+}
+
+/* They do not tell who else has a file open: a lease is refused though nobody has. */
+static bool is_of_another_machine(const struct statfs *fs)
+{
+    return fs->f_type == NFS_SUPER_MAGIC || fs->f_type == SMB_SUPER_MAGIC || fs->f_type == CIFS_SUPER_MAGIC ||
+           fs->f_type == SMB2_SUPER_MAGIC;
 }
 
 static int fail(char *why, size_t size, const char *dir, const char *what, int error)
@@ -48,10 +59,13 @@ static int fail(char *why, size_t size, const char *dir, const char *what, int e
 
 static int check(const char *dir, dev_t *device, char *why, size_t size)
 {
+    struct statfs fs;
     struct stat st;
 
-    if (stat(dir, &st) < 0)
+    if (stat(dir, &st) < 0 || statfs(dir, &fs) < 0)
         return fail(why, size, dir, "can not be protected", errno);
+    if (is_of_another_machine(&fs))
+        return fail(why, size, dir, "is on NFS or SMB, which does not tell who has a file open", EOPNOTSUPP);
     *device = st.st_dev;
     if (!S_ISDIR(st.st_mode))
         return fail(why, size, dir, "can not be protected", ENOTDIR);
@@ -70,7 +84,8 @@ static int add_root(char *given, char *why, size_t size)
         given[--len] = '\0';
     if (given[0] != '/')
         return fail(why, size, given, "SAVESEAL_DIRS takes absolute names", EINVAL);
-    if (is_savesealfs(given))
+    SS_AUTO_CLOSE int fd = ss_real()->openat(AT_FDCWD, given, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && is_savesealfs(fd))
         return 0;
     dev_t device = 0;
     int r = check(given, &device, why, size);
@@ -138,4 +153,16 @@ int ss_roots_open_parent(const char *canonical, const char **name)
     *name = slash + 1;
     int fd = open_directory(parent, O_RDONLY); /* so that it can be synced */
     return fd == -EACCES ? open_directory(parent, O_PATH) : fd;
+}
+
+bool ss_roots_step_aside(int dir)
+{
+    struct stat st;
+
+    if (fstat(dir, &st) < 0)
+        return false;
+    for (size_t i = 0; i < root_count; i++)
+        if (roots[i].device == st.st_dev)
+            return false;
+    return is_savesealfs(dir);
 }

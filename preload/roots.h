@@ -23,4 +23,7 @@ bool ss_roots_cover(const char *path, char canonical[PATH_MAX]);
  * to close; *name is the last part of path. Returns -ELOOP when there is a symbolic link on the way, or -errno. */
 int ss_roots_open_parent(const char *canonical, const char **name);
 
+/* Is that directory, which lies below a protected one, on a mount of savesealfs? That protects it. */
+bool ss_roots_step_aside(int dir);
+
 #endif

@@ -135,7 +135,9 @@ void ss_self_describe(struct ss_draft_record *record)
 }
 
 /* Where hidden descriptors begin: of the numbers that the limit allows, the last quarter. Looked up when first needed,
- * and again when there is none to be had there. */
+ * and again when there is none to be had there. Not beyond HIGHEST: the kernel's table of descriptors goes up to the
+ * highest one, is copied by each fork, and gone through by us. */
+#define HIGHEST 16384
 static _Atomic int hidden_from;
 
 static int first_hidden(void)
@@ -144,7 +146,7 @@ static int first_hidden(void)
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         limit.rlim_cur = 1024;
-    rlim_t most = limit.rlim_cur < SS_FDS_MAX ? limit.rlim_cur : SS_FDS_MAX;
+    rlim_t most = limit.rlim_cur < HIGHEST ? limit.rlim_cur : HIGHEST;
     return (int)(most - most / 4);
 }
 
