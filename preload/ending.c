@@ -202,6 +202,15 @@ void ss_ending_exit(int status)
     end_all(status);
 }
 
+/* What is missing in a file must not be published. */
+static void note_lost(int fd, int error)
+{
+    SS_AUTO_PUT struct ss_held *held = ss_drafts_of_fd(fd);
+
+    if (held)
+        ss_judge_failed(held, error);
+}
+
 /* The last of all exit handlers (self.c). The C library flushes streams after it; without exit() nobody does: a child's
  * copy of a buffer is not the child's to write. */
 static void at_exit(int status, void *nothing)
@@ -209,7 +218,7 @@ static void at_exit(int status, void *nothing)
     (void)nothing;
     if (may_end()) {
         SS_INSIDE;
-        ss_streams_flush();
+        ss_streams_flush(note_lost);
     }
     ss_ending_exit(status & 0xff);
 }

@@ -33,6 +33,11 @@ SS_EXPORT int chmod(const char *path, mode_t mode)
     return mode_at(AT_FDCWD, path, mode, 0);
 }
 
+SS_EXPORT int lchmod(const char *path, mode_t mode)
+{
+    return mode_at(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW);
+}
+
 SS_EXPORT int fchmodat(int dirfd, const char *path, mode_t mode, int flags)
 {
     return mode_at(dirfd, path, mode, flags);

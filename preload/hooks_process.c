@@ -1,5 +1,6 @@
 /* The beginning and ends of processes, and what children leave. fork needs no hook: see self.c. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -51,6 +52,38 @@ SS_EXPORT void _exit(int status)
 SS_EXPORT void _Exit(int status)
 {
     SS_HOOK(_exit(status));
+}
+
+/* The C library ends the parent without a word. */
+static int become_daemon(int nochdir, int noclose)
+{
+    pid_t pid = SS_HOOK(fork());
+    if (pid < 0)
+        return -1;
+    if (pid > 0)
+        SS_HOOK(_exit(0));
+    if (setsid() < 0)
+        return -1;
+    if (!nochdir && chdir("/") < 0)
+        return -1;
+    if (noclose)
+        return 0;
+    int null = ss_real()->openat(AT_FDCWD, "/dev/null", O_RDWR);
+    if (null < 0)
+        return -1;
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (SS_HOOK(dup2(null, fd)) < 0)
+            return -1;
+    if (null > STDERR_FILENO)
+        ss_real()->close(null);
+    return 0;
+}
+
+SS_EXPORT int daemon(int nochdir, int noclose)
+{
+    if (!ss_active || ss_inside() || !ss_drafts_any())
+        return ss_real()->daemon(nochdir, noclose);
+    return become_daemon(nochdir, noclose);
 }
 
 /* Its handlers run between here and the end: ours, registered first, is the last of them. */

@@ -11,6 +11,7 @@
 #include "drafts.h"
 #include "ending.h"
 #include "inside.h"
+#include "judge.h"
 #include "real.h"
 #include "self.h"
 #include "streams.h"
@@ -52,6 +53,14 @@ static void without_exclusion(const char *mode, char *buf, size_t size)
     buf[len] = '\0';
 }
 
+static void remember(FILE *stream, struct ss_held *held)
+{
+    int r = ss_streams_add(stream);
+
+    if (r < 0)
+        ss_judge_failed(held, r); /* nobody would flush it in time when the process ends */
+}
+
 /* stream is a second description of the draft that fd is of, if it is of one. */
 static void adopt_stream(FILE *stream, int fd)
 {
@@ -60,7 +69,7 @@ static void adopt_stream(FILE *stream, int fd)
     if (!held)
         return;
     ss_drafts_bind(held, fileno(stream));
-    ss_streams_add(stream);
+    remember(stream, held);
 }
 
 /* Out of the stream's way, whose number has to be the lowest that is free. Gives up fd; *held is its draft, if it is of
@@ -78,7 +87,7 @@ static void take_over(FILE *stream, int aside, struct ss_held *held)
     SS_INSIDE;
     if (stream && held) {
         ss_drafts_bind(held, fileno(stream));
-        ss_streams_add(stream);
+        remember(stream, held);
     }
     if (aside >= 0)
         close(aside);
@@ -121,14 +130,32 @@ SS_EXPORT FILE *fopen64(const char *path, const char *mode)
     return open_stream(path, mode);
 }
 
+/* A stream on what the program has opened itself. */
+SS_EXPORT FILE *fdopen(int fd, const char *mode)
+{
+    FILE *stream = ss_real()->fdopen(fd, mode);
+
+    if (!stream || !ss_fd_is_ours(fd) || ss_fd_is_hidden(fd) || ss_inside() || !ss_self_may_remember())
+        return stream;
+    SS_INSIDE;
+    SS_AUTO_PUT struct ss_held *held = ss_drafts_of_fd(fd);
+    if (held)
+        remember(stream, held);
+    return stream;
+}
+
 /* A stream's draft, before the C library closes its file: afterwards the number may be another thread's already. */
 static struct ss_held *take_file(FILE *stream, int *fd)
 {
     int saved = errno;
     *fd = fileno(stream);
     errno = saved;
-    if (!ss_fd_is_ours(*fd) || ss_inside() || !ss_self_may_remember())
+    if (!ss_active || ss_inside() || !ss_self_may_remember())
         return NULL;
+    if (!ss_fd_is_ours(*fd)) {
+        ss_streams_remove(stream); /* perhaps the program has closed its file below it */
+        return NULL;
+    }
     SS_INSIDE;
     struct ss_held *held =
         ss_drafts_part(*fd); /* first: a stream that nobody flushes at exit(0) must not be published */
@@ -195,7 +222,7 @@ static FILE *reopen_stream(const char *path, const char *mode, FILE *stream)
         if (same)
             ss_drafts_bind(held, fileno(same));
         if (same)
-            ss_streams_add(same);
+            remember(same, held);
         else
             ss_ending_closed(held, 0);
         ss_drafts_put(held);

@@ -80,6 +80,7 @@ int __libc_start_main(int (*begin)(int, char **, char **), int count, char **arg
     X(wait4)                                                                                                           \
     X(waitid)                                                                                                          \
     X(syscall)                                                                                                         \
+    X(daemon)                                                                                                          \
     X(_exit)                                                                                                           \
     X(quick_exit)                                                                                                      \
     X(execve)                                                                                                          \

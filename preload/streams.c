@@ -1,44 +1,108 @@
 #include "streams.h"
 
+#include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <sched.h>
+#include <sys/mman.h>
 
 #include "drafts.h"
 
-#define STREAMS_MAX 1024 /* what is opened beyond is not flushed by us, and so not judged whole at exit */
+#define TRIES 50 /* of a stream's lock, at the end of the process */
 
-static _Atomic(FILE *) streams[STREAMS_MAX];
+/* A list of blocks of places, which only grows: no lock, so that a signal handler may come at any time. */
+#define BLOCK_STREAMS 1023
+struct block {
+    _Atomic(FILE *) streams[BLOCK_STREAMS];
+    _Atomic(struct block *) next;
+};
 
-void ss_streams_add(FILE *stream)
+static struct block first;
+static _Atomic size_t count; /* of streams in the list */
+
+static bool put(struct block *block, FILE *stream)
 {
-    for (size_t i = 0; i < STREAMS_MAX; i++) {
+    for (size_t i = 0; i < BLOCK_STREAMS; i++) {
         FILE *none = NULL;
-        if (atomic_compare_exchange_strong(&streams[i], &none, stream))
-            return;
+        if (atomic_compare_exchange_strong(&block->streams[i], &none, stream))
+            return true;
     }
+    return false;
+}
+
+/* The block behind it, which is made if there is none; NULL without memory. */
+static struct block *next_of(struct block *block)
+{
+    struct block *next = atomic_load(&block->next), *none = NULL;
+
+    if (next)
+        return next;
+    struct block *made = mmap(NULL, sizeof *made, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (made == MAP_FAILED)
+        return NULL;
+    if (atomic_compare_exchange_strong(&block->next, &none, made))
+        return made;
+    munmap(made, sizeof *made);
+    return none;
+}
+
+int ss_streams_add(FILE *stream)
+{
+    for (struct block *block = &first; block; block = next_of(block)) {
+        if (put(block, stream)) {
+            atomic_fetch_add(&count, 1);
+            return 0;
+        }
+    }
+    return -ENOMEM;
 }
 
 void ss_streams_remove(FILE *stream)
 {
-    for (size_t i = 0; i < STREAMS_MAX; i++) {
-        FILE *expected = stream;
-        if (atomic_compare_exchange_strong(&streams[i], &expected, NULL))
-            return;
+    if (atomic_load(&count) == 0)
+        return;
+    for (struct block *block = &first; block; block = atomic_load(&block->next)) {
+        for (size_t i = 0; i < BLOCK_STREAMS; i++) {
+            FILE *expected = stream;
+            if (atomic_compare_exchange_strong(&block->streams[i], &expected, NULL)) {
+                atomic_fetch_sub(&count, 1);
+                return;
+            }
+        }
     }
 }
 
-static void flush(FILE *stream)
+static bool lock(FILE *stream)
 {
-    if (!stream || !ss_fd_is_ours(fileno_unlocked(stream)) || ftrylockfile(stream) != 0)
+    for (int i = 0; i < TRIES; i++) {
+        if (ftrylockfile(stream) == 0)
+            return true;
+        sched_yield();
+    }
+    return false;
+}
+
+static void flush(FILE *stream, void (*failed)(int fd, int error))
+{
+    int fd = stream ? fileno_unlocked(stream) : -1;
+
+    if (!ss_fd_is_ours(fd))
         return;
-    fflush_unlocked(stream);
+    if (!lock(stream)) {
+        failed(fd, -EIO);
+        return;
+    }
+    if (fflush_unlocked(stream) != 0)
+        failed(fd, -errno);
     funlockfile(stream);
 }
 
-void ss_streams_flush(void)
+void ss_streams_flush(void (*failed)(int fd, int error))
 {
-    flush(stdout);
-    flush(stderr);
-    for (size_t i = 0; i < STREAMS_MAX; i++)
-        flush(atomic_load(&streams[i]));
+    flush(stdout, failed);
+    flush(stderr, failed);
+    for (struct block *block = &first; block; block = atomic_load(&block->next))
+        for (size_t i = 0; i < BLOCK_STREAMS; i++)
+            flush(atomic_load(&block->streams[i]), failed);
 }

@@ -4,12 +4,12 @@
 
 #include <stdio.h>
 
-/* A stream was opened on a descriptor, or is about to be closed. */
-void ss_streams_add(FILE *stream);
+/* A stream was opened on a descriptor, or is about to be closed. add: 0 or -ENOMEM. */
+int ss_streams_add(FILE *stream);
 void ss_streams_remove(FILE *stream);
 
-/* At the end of the process: flushes those of drafts, and standard output and error if they are drafts. One that a
- * thread has locked is left out: it may wait for ever. */
-void ss_streams_flush(void);
+/* At the end of the process: flushes those of drafts, and standard output and error if they are drafts. What could not
+ * be written is told by its descriptor; so is a stream that a thread has locked, which may be for ever. */
+void ss_streams_flush(void (*failed)(int fd, int error));
 
 #endif
