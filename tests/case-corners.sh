@@ -1,7 +1,7 @@
 #!/bin/bash
 # What the preload library meets seldom: clocks that move in ticks, streams that nobody closes, daemon(), files without a
 # name, and directories of savesealfs.
-# shellcheck disable=SC2154,SC2317  # parts are called by name
+# shellcheck disable=SC2016,SC2154,SC2317  # commands are for an inner shell; parts are called by name
 BACKEND=preload
 # shellcheck source=tests/lib/mount.sh
 . "$(dirname "$0")/lib/mount.sh"
