@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -170,6 +171,19 @@ static char *interpreter_of(char *head)
     return name;
 }
 
+/* On a file system that is mounted noexec it can be read, but not loaded: the dynamic linker warns, and goes on without.
+ */
+static bool can_be_loaded(const char *library)
+{
+    SS_AUTO_CLOSE int fd = open(library, O_RDONLY | O_CLOEXEC);
+    void *memory = fd < 0 ? MAP_FAILED : mmap(NULL, 1, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+
+    if (memory == MAP_FAILED)
+        return false;
+    munmap(memory, 1);
+    return true;
+}
+
 bool ss_program_is_protectable(const char *program, const char *library, char why[SS_PROGRAM_WHY_MAX])
 {
     _Alignas(Elf64_Ehdr) char ours[HEAD_SIZE], head[HEAD_SIZE];
@@ -179,6 +193,10 @@ bool ss_program_is_protectable(const char *program, const char *library, char wh
     ssize_t n = read_head(library, ours);
     if (n < (ssize_t)sizeof(Elf64_Ehdr)) {
         snprintf(why, SS_PROGRAM_WHY_MAX, "%.200s can not be read", library);
+        return false;
+    }
+    if (!can_be_loaded(library)) {
+        snprintf(why, SS_PROGRAM_WHY_MAX, "%.200s can not be loaded: is its file system mounted noexec?", library);
         return false;
     }
     for (int i = 0; i < INTERPRETERS_MAX; i++) {

@@ -87,7 +87,25 @@ aside() {
     aside=
 }
 
-for part in ticks streams daemons unnamed aside; do
+# A library that can not be loaded is not left out without a word.
+noexec() {
+    aside=$work/noexec
+    mkdir "$aside"
+    mount -t tmpfs -o noexec none "$aside"
+    mkdir "$aside/preload"
+    cp "$library" "$aside/preload/"
+    mv "$work/run/preload" "$work/run/kept"
+    ln -s "$aside/preload" "$work/run/preload"
+    under true 2>"$work/said"
+    equal "on a file system without programs: not started" $? 126
+    check "and why" grep -q "can not be loaded: is its file system mounted noexec" "$work/said"
+    rm "$work/run/preload"
+    mv "$work/run/kept" "$work/run/preload"
+    umount "$aside"
+    aside=
+}
+
+for part in ticks streams daemons unnamed aside noexec; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done
