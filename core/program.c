@@ -171,7 +171,8 @@ static char *interpreter_of(char *head)
     return name;
 }
 
-/* On a file system that is mounted noexec it can be read, but not loaded: the dynamic linker warns, and goes on without.
+/* On a file system that is mounted noexec it can be read, but not loaded: the dynamic linker warns, and goes on
+ * without.
  */
 static bool can_be_loaded(const char *library)
 {

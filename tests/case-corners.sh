@@ -62,6 +62,47 @@ unnamed() {
     equal "elsewhere it can be had" "$(under "$corners" unnamed "$work")" opened
 }
 
+# Other ways to close it, and to hand it on.
+ways() {
+    local way
+    for way in closefrom fexecve sendmmsg; do
+        under "$corners" "$way" "$mnt/$way"
+        equal "$way" "$? $(cat "$mnt/$way") $(entry "$mnt" "$way")" "0 all of it image sealed intact"
+    done
+    under "$python" -c 'import sqlite3, sys
+base = sqlite3.connect(sys.argv[1])
+base.execute("create table t (n)")
+base.commit()
+base.close()' "$mnt/base"
+    equal "a library that was loaded later opens and closes" "$? $(entry "$mnt" base)" "0 image sealed intact"
+}
+
+# Rights that come with a program (root has them already): no library is loaded into it.
+rights() {
+    mkdir "$work/programs"
+    cp /bin/true "$work/programs/group"
+    chown 0:65534 "$work/programs/group"
+    chmod 2755 "$work/programs/group"
+    cp /bin/true "$work/programs/capable"
+    "$python" -c 'import os, struct, sys
+os.setxattr(sys.argv[1], "security.capability", struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0))' "$work/programs/capable"
+    for program in group capable; do
+        setpriv --reuid 65534 --regid 0 --clear-groups "$tool" run --dir "$mnt" -- "$work/programs/$program" 2>"$work/said"
+        equal "with rights of its own ($program): not started" $? 126
+        check "and why" grep -q "more rights than its caller" "$work/said"
+    done
+}
+
+# What the library itself can not do: it ends the program, unless it is to go on.
+permissive() {
+    SAVESEAL_DIRS=relative LD_PRELOAD=$library /bin/true 2>"$work/said"
+    equal "settings that are wrong: the program is ended" $? 126
+    check "and why" grep -q "takes absolute names" "$work/said"
+    SAVESEAL_DIRS=relative SAVESEAL_PERMISSIVE=1 LD_PRELOAD=$library "$corners" fdopen "$mnt/plain" 2>"$work/said"
+    equal "permissive: it goes on, unprotected" "$? $(entry "$mnt" plain)" "0 image unsealed unsealed"
+    check "and is told" grep -q "takes absolute names" "$work/said"
+}
+
 # On a mount of savesealfs, or in a directory on it, the library has nothing to do; nor where one is mounted below what it
 # protects.
 case_cleanup() {
@@ -105,7 +146,7 @@ noexec() {
     aside=
 }
 
-for part in ticks streams daemons unnamed aside noexec; do
+for part in ticks streams daemons ways rights permissive unnamed aside noexec; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     $part
 done
