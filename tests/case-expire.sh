@@ -9,6 +9,8 @@ set -u
 . "$(dirname "$0")/lib/tools.sh"
 # shellcheck source=tests/lib/images.sh
 . "$(dirname "$0")/lib/images.sh"
+# shellcheck source=tests/lib/killed.sh
+. "$(dirname "$0")/lib/killed.sh"
 
 drafts() { find "$DIR" -name '.saveseal.*'; }
 
@@ -125,10 +127,70 @@ test_expire_requests() {
     expect 'expire: a file' 2 err 'it is not a directory' expire --older-than 1d --force "$DIR/vm"
 }
 
+# Only all of it tells that the end is there: it is what saveseal finish would complete.
+test_expire_packed() { # PROGRAM NUMBER
+    local path=$DIR/.saveseal.00000000000000
+    images_pack "$1" "$2" || { cannot "expire: $1" 'no such program'; return; }
+    fresh
+    WHOLE=$WHOLE.$1 libvirt_draft 00000000000000a1 interrupted format-incomplete
+    WHOLE=$WHOLE.$1 libvirt_draft 00000000000000a2 interrupted writer-killed 5
+    WHOLE=$WHOLE.$1 libvirt_draft 00000000000000a3 interrupted writer-killed
+    flip "${path}a3" "$(($(stat -c %s "${path}a3") / 2))"
+    for id in a1 a2 a3; do old_draft "00000000000000$id"; done
+    expect "expire: $1" 0 out '2 drafts deleted' expire --older-than 7d --force "$DIR"
+    check "expire: $1, whole but for its mark" grep -q "^${path}a1: kept, it may be whole" "$OUT"
+    expect "expire: $1, finished" 0 out 'vm: finished' finish --force "${path}a1"
+}
+
+# A disk image has no mark: what it refers to is there, and counted.
+test_expire_qcow2() {
+    local path=$DIR/.saveseal.00000000000000
+    fresh
+    draft 00000000000000a1 disk interrupted writer-killed
+    qemu-img create -q -f qcow2 "${path}a1" 1M || { not_ok 'expire: no qcow2'; return; }
+    draft 00000000000000a2 damaged interrupted writer-killed
+    cat "${path}a1" >"${path}a2"
+    flip "${path}a2" 131079 # the count of a cluster
+    old_draft 00000000000000a1
+    old_draft 00000000000000a2
+    expect 'expire: qcow2' 0 out "${path}a1: kept, it may be whole" expire --older-than 7d --force "$DIR"
+    check 'expire: qcow2, damaged' test ! -e "${path}a2" -a -e "${path}a1"
+}
+
+# What nobody could look at is not old.
+test_expire_trouble() {
+    local path=$DIR/.saveseal.00000000000000aa name call more
+    more="-P $path"
+    fresh
+    if ! strace -qq true 2>/dev/null; then cannot 'expire: read errors' 'no strace'; return; fi
+    for call in pread64:error=EIO fgetxattr:error=EIO:when=5+; do # the listing makes four
+        libvirt_draft 00000000000000aa interrupted writer-killed 5
+        "$MKSEAL" "$path"
+        flip "$path" 70000
+        old_draft 00000000000000aa
+        name="expire: $call"
+        traced "$call" expire --older-than 7d --force "$DIR"
+        RC=$?
+        check "$name" test "$RC" -eq 3 -a -e "$path"
+        check "$name, tells" grep -q "io-error" "$ERR"
+    done
+    traced pread64:error=EIO expire --older-than 7d --force --json "$DIR"
+    json 'expire: read error, JSON' 'd[0]["drafts"][0]["action"] == "failed" and d[0]["summary"]["failed"] == 1'
+    setfattr -n user.saveseal.seal -v "saveseal/2 later=1" "$path"
+    old_draft 00000000000000aa
+    expect 'expire: a seal of later' 0 out '0 drafts deleted' expire --older-than 7d --force "$DIR"
+    setfattr -n user.saveseal.seal -v "saveseal/1 no=seal" "$path"
+    expect 'expire: a seal that is none' 0 out '1 draft deleted' expire --older-than 7d --force "$DIR"
+}
+
 tools_start expire
 tools_need 'no QEMU' images_start "$WORK"
 test_expire
 test_expire_requests
 test_expire_life
 test_expire_race
+test_expire_packed gzip 1
+test_expire_packed zstd 5
+test_expire_qcow2
+test_expire_trouble
 exit "$FAILED"

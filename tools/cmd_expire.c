@@ -8,19 +8,21 @@
 #include "command.h"
 #include "confirm.h"
 #include "core/check/draftfile.h"
-#include "core/inside/inside.h"
 #include "core/scan.h"
+#include "core/stamp.h"
 #include "core/util.h"
 #include "json_line.h"
 #include "quantity.h"
 #include "report.h"
 #include "text.h"
+#include "whole.h"
 
 static const char help[] = "Deletes the interrupted drafts of each DIR (not below it) that nobody has\n"
                            "touched for DURATION: a number with s, m, h, d or w, such as 12h or 7d. Images\n"
                            "are never deleted, nor what is being written, nor a draft without a readable\n"
-                           "record. A draft that may be the only whole copy is kept. All are listed first\n"
-                           "and asked for once; without a terminal --force or --dry-run is needed.\n"
+                           "record. A draft that may be the only whole copy is kept, and so is one that can\n"
+                           "not be read. All are listed first and asked for once; without a terminal\n"
+                           "--force or --dry-run is needed.\n"
                            "\n"
                            "  --older-than DURATION\n"
                            "  --also-complete  also drafts that may be whole\n"
@@ -42,6 +44,7 @@ struct candidate {
     char *path;
     int64_t age; /* seconds */
     enum fate fate;
+    struct ss_stamp stamp; /* when that was judged */
 };
 
 struct batch {
@@ -68,50 +71,24 @@ static int64_t age_of(const struct ss_draftfile *draft, time_t now)
     return now - last; /* negative where a clock was set back: never old */
 }
 
-static bool agrees_with_seal(int fd)
+/* Sets fate and age. What was found old, and has not changed since, is not looked at again. */
+static enum ss_class judge(const struct batch *batch, const struct ss_draftfile *draft, struct candidate *candidate)
 {
-    enum ss_finding finding = SS_HEADER_MISMATCH;
-    struct ss_seal seal;
+    const struct ss_stamp stamp = ss_stamp_of(&draft->st);
+    bool known = candidate->fate == OLD && ss_stamp_equal(&stamp, &candidate->stamp);
+    struct ss_judgement why;
 
-    return ss_seal_read(fd, &seal) == 0 && ss_seal_check_header(fd, &seal, &finding) == 0 && finding == SS_INTACT;
-}
-
-static bool is_complete_inside(const struct ss_draftfile *draft)
-{
-    const struct ss_inside_options options = {.assume_done = true}; /* saveseal finish could make it one */
-    struct ss_inside inside;
-
-    return ss_inside_check(draft->fd, (uint64_t)draft->st.st_size, &options, &inside) == 0 &&
-           inside.finding == SS_COMPLETE;
-}
-
-static bool may_be_whole(const struct ss_draftfile *draft)
-{
-    enum ss_finding reason = ss_draft_reason(&draft->record);
-
-    switch (reason) {
-    case SS_NAME_TAKEN:
-    case SS_PUBLISH_FAILED:
-        return true;
-    case SS_WRITER_KILLED:
-    case SS_WRITER_EXITED:
-    case SS_WRITER_VANISHED:
-    case SS_DAEMON_DIED:
-    case SS_FORMAT_INCOMPLETE:
-        /* It was broken off: perhaps behind the last byte. */
-        return draft->record.state == SS_DRAFT_PREPARED || agrees_with_seal(draft->fd) || is_complete_inside(draft);
-    default:
-        /* Bytes are missing, or it was set aside because it is damaged; or nobody knows. */
-        return ss_finding_text(reason)->class == SS_CLASS_UNKNOWN;
-    }
-}
-
-static enum fate judge(const struct batch *batch, const struct ss_draftfile *draft, int64_t *age)
-{
-    *age = age_of(draft, time(NULL));
-    if (*age < batch->older)
-        return YOUNG;
-    return !batch->also_complete && may_be_whole(draft) ? MAY_BE_WHOLE : OLD;
+    candidate->stamp = stamp;
+    candidate->age = age_of(draft, time(NULL));
+    candidate->fate = candidate->age < batch->older ? YOUNG : OLD;
+    if (candidate->fate == YOUNG || batch->also_complete || known)
+        return SS_CLASS_INTACT;
+    int r = whole_may_be(candidate->path, draft);
+    candidate->fate = r < 0 ? FAILED : r > 0 ? MAY_BE_WHOLE : OLD;
+    if (r >= 0)
+        return SS_CLASS_INTACT;
+    ss_judge_errno(&why, r);
+    return report_judgement(candidate->path, &why);
 }
 
 static int add(void *context, const struct ss_scan_entry *entry)
@@ -147,8 +124,8 @@ static enum ss_class judge_all(struct batch *batch)
         SS_DRAFTFILE_AUTO_CLOSE struct ss_draftfile draft = SS_DRAFTFILE_NONE;
         struct ss_judgement why;
         if (ss_draftfile_open(candidate->path, SS_DRAFTFILE_READ, &draft, &why)) {
-            bool known = draft.record_error == 0 && !ss_draft_is_written(draft.fd);
-            candidate->fate = known ? judge(batch, &draft, &candidate->age) : YOUNG;
+            if (draft.record_error == 0 && !ss_draft_is_written(draft.fd))
+                class = ss_class_worse(class, judge(batch, &draft, candidate));
             continue;
         }
         candidate->fate = why.finding == SS_NOT_FOUND ? GONE : FAILED;
@@ -179,21 +156,29 @@ static bool find(const char *dir, struct batch *batch, enum ss_class *class)
 
 /* ---- deleting ---- */
 
-/* What was found may have changed since: all of it is looked at again, with the lock held. */
+/* What was found may have changed since: it is looked at again, with the lock held. */
+static enum ss_class judge_again(const struct batch *batch, struct ss_draftfile *draft, struct candidate *candidate)
+{
+    /* Its times were read before it was locked. */
+    if (draft->record_error == 0 && fstat(draft->fd, &draft->st) == 0)
+        return judge(batch, draft, candidate);
+    candidate->fate = YOUNG;
+    return SS_CLASS_INTACT;
+}
+
 static enum ss_class delete_one(const struct batch *batch, struct candidate *candidate)
 {
     SS_DRAFTFILE_AUTO_CLOSE struct ss_draftfile draft = SS_DRAFTFILE_NONE;
     struct ss_judgement why;
-    int64_t age;
 
     if (!ss_draftfile_open(candidate->path, SS_DRAFTFILE_TAKE, &draft, &why)) {
         /* Somebody writes to it, or another saveseal has it: it is not left alone. */
         candidate->fate = why.finding == SS_NOT_FOUND ? GONE : why.finding == SS_DRAFT_IN_PROGRESS ? YOUNG : FAILED;
         return candidate->fate != FAILED ? SS_CLASS_INTACT : report_judgement(candidate->path, &why);
     }
-    candidate->fate = draft.record_error == 0 ? judge(batch, &draft, &age) : YOUNG;
+    enum ss_class class = judge_again(batch, &draft, candidate);
     if (candidate->fate != OLD)
-        return SS_CLASS_INTACT;
+        return class;
     int r = ss_draftfile_remove(&draft);
     candidate->fate = r == 0 ? DELETED : r == -ESTALE ? GONE : FAILED;
     if (candidate->fate != FAILED)

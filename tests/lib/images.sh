@@ -5,6 +5,8 @@
 #                       libvirt leaves until all of it is on the disk; false where there is no QEMU
 #   libvirt_image PATH [MARK [CUT]]  a copy with the magic LibvirtQemudMARK (default: Part), CUT bytes short
 #   libvirt_draft ID STATE [REASON [CUT]]  as draft of lib/tools.sh, of vm, with such content
+#   images_pack PROGRAM NUMBER  makes $WHOLE.PROGRAM, an image whose stream is packed by PROGRAM, for libvirt NUMBER;
+#                       WHOLE=$WHOLE.PROGRAM libvirt_image ... is one of it then. False where there is no such program
 
 images_start() { # DIR
     STREAM=$1/stream WHOLE=$1/whole
@@ -21,6 +23,13 @@ head = struct.pack("=16s5I56x", b"LibvirtQemudPart", 2, len(data), 1, 0, 0)
 with open(sys.argv[1], "rb") as stream, open(sys.argv[2], "wb") as image:
     image.write(head + data + stream.read())
 PY
+}
+
+images_pack() { # PROGRAM NUMBER
+    local packed=$WHOLE.$1 head
+    head=$(($(stat -c %s "$WHOLE") - $(stat -c %s "$STREAM")))
+    command -v "$1" >/dev/null && head -c "$head" "$WHOLE" >"$packed" && "$1" -c <"$STREAM" >>"$packed" || return
+    printf '%b' "\\00$2" | dd of="$packed" bs=1 seek=28 conv=notrunc status=none
 }
 
 libvirt_image() { # PATH [MARK [CUT]]
