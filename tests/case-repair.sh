@@ -353,6 +353,17 @@ test_finish_refusals() {
 
 # ---- what salvage and show tell ----
 
+# Only all of it tells that the end is there.
+test_tell_packed() { # PROGRAM NUMBER
+    local path=$DIR/.saveseal.00000000000000ab
+    images_pack "$1" "$2" || { cannot "salvage: $1" 'no such program'; return; }
+    WHOLE=$WHOLE.$1 libvirt_draft 00000000000000ab interrupted writer-killed
+    expect "salvage: $1" 0 out 'but for that:  its end is there' salvage "$path" "$DIR/$1"
+    WHOLE=$WHOLE.$1 libvirt_draft 00000000000000ab interrupted writer-killed 5
+    expect "salvage: $1, its end is missing" 0 none '' salvage --json "$path" "$DIR/$1-cut"
+    json "salvage: $1, its end is missing" 'not d[0]["lacks_only_mark"]'
+}
+
 test_tell() {
     local path=$DIR/.saveseal.00000000000000aa
     fresh
@@ -380,6 +391,8 @@ test_tell() {
     libvirt_draft 00000000000000aa interrupted writer-killed 5
     expect 'salvage: its end is missing' 0 out 'own mark:     not complete: ' salvage "$path" "$DIR/new3"
     check 'salvage: its end is missing, and it does not say otherwise' test "$(grep -c 'but for that' "$OUT")" -eq 0
+    test_tell_packed gzip 1
+    test_tell_packed zstd 5
     if [ "$(id -u)" -ne 0 ]; then
         cannot 'salvage: read-only file of its owner' 'not root'
         return

@@ -17,6 +17,7 @@
 #include "report.h"
 #include "salvage.h"
 #include "text.h"
+#include "whole.h"
 
 static const char help[] = "Makes a plain file DEST of an interrupted draft (DIR/.saveseal.ID, as saveseal\n"
                            "status shows it), without seal, and tells what of it is known to be whole.\n"
@@ -92,17 +93,16 @@ struct knowledge {
     struct ss_format_probe probe;
     bool looked; /* inside */
     struct ss_inside inside;
-    bool lacks_mark;         /* and nothing else, as far as a short look tells */
+    bool lacks_mark;         /* and nothing else */
     bool sealed;             /* its last close left a seal on it, or it is an image that was set aside */
     enum ss_finding by_seal; /* what that says */
 };
 
-static bool is_complete_but_for_mark(int fd, uint64_t size)
+static bool is_complete_but_for_mark(const char *path, int fd, uint64_t size)
 {
-    const struct ss_inside_options options = {.assume_done = true};
     struct ss_inside inside;
 
-    return ss_inside_check(fd, size, &options, &inside) == 0 && inside.finding == SS_COMPLETE;
+    return whole_look(path, fd, size, &inside) == 0 && inside.finding == SS_COMPLETE;
 }
 
 /* A seal goes when the draft becomes a plain file, so all of it is compared now. Returns 0 or -errno. */
@@ -118,7 +118,7 @@ static int learn(const char *path, const struct ss_draftfile *draft, struct know
     if (r < 0)
         return r;
     known->looked = ss_inside_check(draft->fd, size, NULL, &known->inside) == 0;
-    known->lacks_mark = known->probe.marked_partial && is_complete_but_for_mark(draft->fd, size);
+    known->lacks_mark = known->probe.marked_partial && is_complete_but_for_mark(path, draft->fd, size);
     if (ss_seal_read(draft->fd, &seal) < 0)
         return 0;
     progress_start(&progress, path);
