@@ -126,13 +126,15 @@ static const struct {
     {ANY, "no connection driver available", SS_REQUEST_REFUSED},
     {ANY, "Operation not permitted", SS_NO_PERMISSION},
     {ANY, "Read-only file system", SS_NO_PERMISSION},
+    /* what is not there is the daemon's socket */
+    {ANY, "failed to connect to the hypervisor", SS_HOST_TROUBLE},
+    {ANY, "Failed to connect socket to", SS_HOST_TROUBLE},
     {ANY, "No such file or directory", SS_NOT_FOUND},
     {ANY, "Is a directory", SS_NOT_A_FILE},
     {ANY, "already exists with uuid", SS_REQUEST_REFUSED},
     {ANY, "failed to validate against schema", SS_REQUEST_REFUSED},
     /* virsh's */
     {ANY, "failed to get domain", SS_REQUEST_REFUSED},
-    {ANY, "failed to connect to the hypervisor", SS_HOST_TROUBLE},
     /* the code alone */
     {NO_MEMORY, NULL, SS_HOST_TROUBLE},
     {RPC, NULL, SS_HOST_TROUBLE},

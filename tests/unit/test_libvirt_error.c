@@ -44,6 +44,7 @@ static const struct {
     {9, "operation failed: something", "unclassified"},
     {38, "Failed to open file '/srv/No space left on device/vm': Permission denied", "no-permission"},
     {38, "Failed to connect socket to '/run/libvirt/libvirt-sock': Permission denied", "no-permission"},
+    {38, "Failed to connect socket to '/run/libvirt/libvirt-sock': No such file or directory", "host-trouble"},
     {45, "authentication failed: no", "no-permission"},
     {9, "operation failed: guest CPU doesn't match specification: missing features: avx512f", "host-incompatible"},
     {1, "internal error: process exited while connecting to monitor: qemu: Failed to get \"write\" lock", "busy"},
@@ -80,6 +81,16 @@ static void test_messages(void **state)
               "format-incomplete");
     assert_id(0, "error: Failed to save domain 'vm'\nerror: Requested operation is not valid: domain is not running\n",
               "request-refused");
+    assert_id(0,
+              "error: failed to connect to the hypervisor\nerror: Failed to connect socket to "
+              "'/run/libvirt/virtqemud-sock': No such file or directory\n",
+              "host-trouble");
+    assert_id(0,
+              "error: failed to connect to the hypervisor\nerror: Failed to connect socket to "
+              "'/run/libvirt/virtqemud-sock': Permission denied\n",
+              "no-permission");
+    assert_id(0, "error: failed to connect to the hypervisor\nerror: Cannot recv data: No such file or directory\n",
+              "host-trouble");
     assert_id(0, "error: \n\n\nerror: ", "unclassified");
     assert_id(0, "\rSave: [ 12 %]error: operation aborted: domain save job: canceled by client", "host-trouble");
     assert_id(0, "2026-11-28 09:00:00.000+0000: 1: error : x:1 : internal error: load of migration failed",
