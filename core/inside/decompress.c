@@ -247,6 +247,10 @@ ssize_t ss_decompress_read(void *decompress, void *buf, size_t len)
 {
     struct ss_decompress *d = decompress;
 
+    /* One piece of input may be the work of minutes for whoever reads what it unpacks to. */
+    int r = ss_job_step(d->job, d->at);
+    if (r < 0)
+        return r;
     switch (d->packed) {
     case SS_LIBVIRT_GZIP:
         return read_gzip(d, buf, len);

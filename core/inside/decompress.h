@@ -23,7 +23,7 @@ void ss_decompress_close(struct ss_decompress *decompress);
 
 /* Reads on. Returns how many bytes, 0 at the end; -EBADMSG when the data is damaged or ends early; -E2BIG when it
  * needs too much memory; -EOPNOTSUPP when it is packed in a way that is not known; or another -errno.
- * decompress is a struct ss_decompress, so that it serves as an ss_flow's source. Steps the job. */
+ * decompress is a struct ss_decompress, so that it serves as an ss_flow's source. Steps the job each time. */
 ssize_t ss_decompress_read(void *decompress, void *buf, size_t len);
 
 /* After -EBADMSG: why. */

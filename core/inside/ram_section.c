@@ -121,6 +121,28 @@ static enum ss_walk take_list_end(struct ss_ram *ram, struct ss_flow *flow)
     }
 }
 
+struct name {
+    const unsigned char *bytes;
+    unsigned char len;
+};
+
+static int compare_name(const void *key, const void *block)
+{
+    const struct name *name = key;
+    const struct ss_ram_block *other = block;
+
+    return name->len != other->len ? name->len - other->len : memcmp(name->bytes, other->name, name->len);
+}
+
+/* Any order that is one. */
+static int compare_blocks(const void *left, const void *right)
+{
+    const struct ss_ram_block *block = left;
+    const struct name name = {(const unsigned char *)block->name, block->len};
+
+    return compare_name(&name, right);
+}
+
 enum ss_walk ss_ram_setup(struct ss_ram *ram, struct ss_flow *flow)
 {
     const unsigned char *bytes = ss_flow_take(flow, 8);
@@ -135,15 +157,20 @@ enum ss_walk ss_ram_setup(struct ss_ram *ram, struct ss_flow *flow)
     if (!ram->blocks)
         return SS_WALK_NO_MEMORY;
     enum ss_walk walk = take_list(ram, flow);
-    return walk == SS_WALK_GOOD ? take_list_end(ram, flow) : walk;
+    if (walk == SS_WALK_GOOD)
+        walk = take_list_end(ram, flow);
+    qsort(ram->blocks, ram->count, sizeof *ram->blocks, compare_blocks);
+    return walk;
 }
 
+/* Each of the records may ask, and in a stream that is made for it they are as many as a few bytes unpack to. */
 static const struct ss_ram_block *find_block(const struct ss_ram *ram, const unsigned char *name, unsigned char len)
 {
-    for (size_t i = 0; i < ram->count; i++)
-        if (ram->blocks[i].len == len && memcmp(ram->blocks[i].name, name, len) == 0)
-            return &ram->blocks[i];
-    return NULL;
+    const struct name key = {name, len};
+
+    if (ram->last && compare_name(&key, ram->last) == 0)
+        return ram->last;
+    return bsearch(&key, ram->blocks, ram->count, sizeof *ram->blocks, compare_name);
 }
 
 /* What a page's record holds behind its head. */

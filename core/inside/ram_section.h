@@ -32,9 +32,9 @@ struct ss_ram {
     uint32_t page_size;  /* bytes, a power of two */
     bool page_size_told; /* by the description of the devices: pages have no other size */
 
-    bool mapped;          /* it is mapped-ram: pages have places of their own in the file */
-    uint32_t map_version; /* of a map that is not known here; or 0 */
-    struct ss_ram_block *blocks;
+    bool mapped;                 /* it is mapped-ram: pages have places of their own in the file */
+    uint32_t map_version;        /* of a map that is not known here; or 0 */
+    struct ss_ram_block *blocks; /* sorted when the list is through */
     size_t count;
     const struct ss_ram_block *last; /* the one whose pages come now */
     uint64_t total;                  /* bytes of all blocks */
