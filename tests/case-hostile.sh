@@ -34,6 +34,28 @@ stops() { # a check that would take minutes, when the time is over
 }
 check "the tables of 65536 snapshots: --max-time is heeded" stops
 
+# 128 GiB of bitmaps' tables, in a hole.
+"$python" - "$work/bitmaps" <<'PY'
+import struct, sys
+cluster, count, table, disk = 2048, 65535, 2 << 20, 2 << 40
+directory, tables = 3 * cluster, 1 << 30
+rows = b"".join(struct.pack(">QIIBBHI8s", tables, table // 8, 2, 1, 9, 8, 0, b"%08x" % i) for i in range(count))
+with open(sys.argv[1], "wb") as file:
+    file.write(struct.pack(">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", 3, 0, 0, 11, disk, 0, 4 << 20, tables, cluster, 1, 0, 0,
+                           0, 0, 1, 4, 104))
+    file.write(struct.pack(">IIIIQQQ", 0x23852875, 24, count, 0, len(rows), directory, 0))
+    file.seek(directory)
+    file.write(rows)
+    file.truncate(tables + count * table)
+PY
+stops_bitmap() {
+    timeout -s KILL 120 "$SAVESEAL" verify --max-time 1 --bitmap 00000001 "$work/bitmaps" >"$work/out" 2>&1
+    [ $? -eq 3 ] && grep -q "stopped in the middle" "$work/out" && return
+    sed "s/^/# /" "$work/out"
+    return 1
+}
+check "the tables of 65535 bitmaps: --max-time is heeded" stops_bitmap
+
 if [ $most -gt 0 ]; then
     # Each answers what it would answer, or that there was no memory: never that the file is damaged when it is not.
     limited() { # KIB

@@ -1,5 +1,6 @@
 #include "bitmap.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "core/check/bitmap.h"
@@ -7,15 +8,21 @@
 #include "core/util.h"
 #include "report.h"
 
-void bitmap_check_named(const char *path, const char *asked, uint64_t *size, struct ss_judgement *why)
+static int ask(void *limit)
 {
-    SS_AUTO_FREE char *name = report_must(strdup(asked));
-    const char *disk = ss_place_base(path);
+    return limit_is_over(limit) ? -ECANCELED : 0;
+}
+
+void bitmap_check_named(const char *path, const char *wanted, struct limit *limit, uint64_t *size,
+                        struct ss_judgement *why)
+{
+    SS_AUTO_FREE char *name = report_must(strdup(wanted));
+    struct ss_bitmap_question asked = {.name = name, .disk = ss_place_base(path), .step = ask, .context = limit};
 
     char *equals = strchr(name, '=');
     if (equals) {
         *equals = '\0';
-        disk = equals + 1;
+        asked.disk = equals + 1;
     }
-    ss_bitmap_check(path, name, disk, NULL, size, why);
+    ss_bitmap_check(path, &asked, size, why);
 }

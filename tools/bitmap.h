@@ -5,8 +5,11 @@
 #include <stdint.h>
 
 #include "core/check/judgement.h"
+#include "limit.h"
 
-/* ss_bitmap_check() with NAME or NAME=DISK for what is asked; without DISK it is the file's name. */
-void bitmap_check_named(const char *path, const char *asked, uint64_t *size, struct ss_judgement *why);
+/* ss_bitmap_check() with NAME or NAME=DISK for what is asked; without DISK it is the file's name. Ends early when the
+ * run does. */
+void bitmap_check_named(const char *path, const char *wanted, struct limit *limit, uint64_t *size,
+                        struct ss_judgement *why);
 
 #endif

@@ -25,6 +25,8 @@ static const char help[] = "Checks the bitmap of each disk of a checkpoint, down
 
 static void check(const struct checkpoint_disk *disk, struct ss_judgement *why)
 {
+    const struct ss_bitmap_question asked = {
+        .name = disk->bitmap, .disk = disk->name, .format = disk->type ? disk->type : "raw"};
     uint64_t size;
 
     if (!disk->known)
@@ -32,7 +34,7 @@ static void check(const struct checkpoint_disk *disk, struct ss_judgement *why)
     else if (!disk->path)
         ss_judge(why, SS_NOT_LOCAL, "%s", "");
     else
-        ss_bitmap_check(disk->path, disk->bitmap, disk->name, disk->type ? disk->type : "raw", &size, why);
+        ss_bitmap_check(disk->path, &asked, &size, why);
 }
 
 static void print_object(const struct checkpoint_disk *disk, const struct ss_judgement *why)

@@ -134,7 +134,7 @@ static void work(void *context, void *memory)
         return;
     }
     if (run->wanted.bitmap) {
-        bitmap_check_named(answer->item.path, run->wanted.bitmap, &answer->check.size, &answer->check.why);
+        bitmap_check_named(answer->item.path, run->wanted.bitmap, run->limit, &answer->check.size, &answer->check.why);
         answer->check.content = true;
         return;
     }

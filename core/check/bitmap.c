@@ -13,11 +13,6 @@
 
 #define CHAIN_MAX 200 /* as many as libvirt follows */
 
-struct question {
-    const char *name, *disk;
-    const char *format; /* that libvirt has it as; NULL: what the image itself says */
-};
-
 /* The images of a chain that have been looked at. */
 struct chain {
     struct {
@@ -28,17 +23,40 @@ struct chain {
     bool ended; /* one of them has no bitmap of the name */
 };
 
-static void unsupported(const struct question *asked, const char *format, struct ss_judgement *why)
+static void unsupported(const struct ss_bitmap_question *asked, const char *format, struct ss_judgement *why)
 {
     ss_judge(why, SS_BITMAP_UNSUPPORTED,
              "unsupported configuration: checkpoint for disk %s unsupported for storage type %s", asked->disk, format);
 }
 
-static void missing_or_broken(const struct question *asked, struct ss_judgement *why, const char *reason,
+static void missing_or_broken(const struct ss_bitmap_question *asked, struct ss_judgement *why, const char *reason,
                               const char *where)
 {
     ss_judge(why, SS_BITMAP_MISSING, "checkpoint inconsistent: missing or broken bitmap '%s' for disk '%s': %s%s%s",
              asked->name, asked->disk, reason, *where ? ", in the backing file " : "", where);
+}
+
+/* For what could not be read. */
+static void unread(int error, struct ss_judgement *why)
+{
+    if (error == -ECANCELED)
+        ss_judge(why, SS_NOT_REACHED, "stopped in the middle of it");
+    else
+        ss_judge_errno(why, error);
+}
+
+/* As ss_qcow2_open(), which reads some 64 MiB at most and asks nobody meanwhile. */
+static int open_image(const struct ss_bitmap_question *asked, int fd, uint64_t size, struct ss_qcow2 *image)
+{
+    int r = asked->step ? asked->step(asked->context) : 0;
+
+    if (r == 0)
+        r = ss_qcow2_open(fd, size, image);
+    if (r == 0) {
+        image->step = asked->step;
+        image->context = asked->context;
+    }
+    return r;
 }
 
 /* Only a regular file is opened: the image says the name, and the open of a device can do things. */
@@ -88,13 +106,15 @@ static bool add_seen(struct chain *chain, const struct stat *st)
 }
 
 /* A backing file that can not be looked at: what is not known is not good. */
-static void not_readable(const struct question *asked, struct ss_judgement *why, int error, const char *path)
+static void not_readable(const struct ss_bitmap_question *asked, struct ss_judgement *why, int error, const char *path)
 {
     if (error == -ENOENT)
         missing_or_broken(asked, why, "there is no such file", path);
     else if (error == -EREMOTE)
         ss_judge(why, SS_NOT_LOCAL, "a backing file of disk '%s' is no local file, so the chain could not be followed",
                  asked->disk);
+    else if (error == -ECANCELED)
+        unread(error, why);
     else {
         struct ss_judgement plain;
         ss_judge_errno(&plain, error);
@@ -104,7 +124,7 @@ static void not_readable(const struct question *asked, struct ss_judgement *why,
 }
 
 /* One image of the chain below the first. Returns whether to go on, with the next one's path in below. */
-static bool judge_link(char below[PATH_MAX], struct chain *chain, const struct question *asked,
+static bool judge_link(char below[PATH_MAX], struct chain *chain, const struct ss_bitmap_question *asked,
                        struct ss_judgement *why)
 {
     char path[PATH_MAX];
@@ -117,7 +137,7 @@ static bool judge_link(char below[PATH_MAX], struct chain *chain, const struct q
         missing_or_broken(asked, why, "the chain does not end", path);
         return false;
     }
-    int r = fd < 0 ? fd : ss_qcow2_open(fd, (uint64_t)st.st_size, &image);
+    int r = fd < 0 ? fd : open_image(asked, fd, (uint64_t)st.st_size, &image);
     if (fd >= 0 && r == -EINVAL)
         return false; /* raw: it has none, and nothing below it */
     if (r == 0)
@@ -140,8 +160,8 @@ static bool judge_link(char below[PATH_MAX], struct chain *chain, const struct q
 
 /* Down the chain, what has no bitmap may have none that has one below it: what was written in between would be missed.
  */
-static void judge_chain(const char *path, const struct stat *st, struct ss_qcow2 *image, const struct question *asked,
-                        struct ss_judgement *why)
+static void judge_chain(const char *path, const struct stat *st, struct ss_qcow2 *image,
+                        const struct ss_bitmap_question *asked, struct ss_judgement *why)
 {
     char below[PATH_MAX] = "";
     struct chain chain = {.count = 0};
@@ -159,7 +179,7 @@ static void busy(struct ss_judgement *why)
     ss_judge(why, SS_BUSY, "a program has the disk open, and perhaps its bitmaps in memory");
 }
 
-static void judge_bitmap(const char *path, int fd, const struct question *asked, struct ss_judgement *why)
+static void judge_bitmap(const char *path, int fd, const struct ss_bitmap_question *asked, struct ss_judgement *why)
 {
     struct ss_qcow2 image;
     struct stat st;
@@ -168,7 +188,7 @@ static void judge_bitmap(const char *path, int fd, const struct question *asked,
         ss_judge_errno(why, -errno);
         return;
     }
-    int r = ss_qcow2_open(fd, (uint64_t)st.st_size, &image);
+    int r = open_image(asked, fd, (uint64_t)st.st_size, &image);
     if (r == -EINVAL && !asked->format) {
         unsupported(asked, "raw", why);
         return;
@@ -189,12 +209,12 @@ static void judge_bitmap(const char *path, int fd, const struct question *asked,
                                          : image.why,
                           "");
     } else {
-        ss_judge_errno(why, r);
+        unread(r, why);
     }
 }
 
 /* An answer that asks for a full backup must not come of a machine that began or ended while we looked. */
-static void judge_twice(const char *path, int fd, const struct question *asked, struct ss_judgement *why)
+static void judge_twice(const char *path, int fd, const struct ss_bitmap_question *asked, struct ss_judgement *why)
 {
     struct stat before, after;
 
@@ -209,14 +229,12 @@ static void judge_twice(const char *path, int fd, const struct question *asked, 
         ss_judge(why, SS_CHANGED_WHILE_READING, "%s", "");
 }
 
-void ss_bitmap_check(const char *path, const char *name, const char *disk, const char *format, uint64_t *size,
-                     struct ss_judgement *why)
+void ss_bitmap_check(const char *path, const struct ss_bitmap_question *asked, uint64_t *size, struct ss_judgement *why)
 {
-    const struct question asked = {.name = name, .disk = disk, .format = format};
     SS_AUTO_CLOSE int fd = -1;
 
-    if (format && strcmp(format, "qcow2") != 0)
-        unsupported(&asked, format, why);
+    if (asked->format && strcmp(asked->format, "qcow2") != 0)
+        unsupported(asked, asked->format, why);
     else if (ss_image_open(path, &fd, size, why))
-        judge_twice(path, fd, &asked, why);
+        judge_twice(path, fd, asked, why);
 }

@@ -209,6 +209,7 @@ int saveseal_check_bitmap(const char *path, const char *bitmap, const char *disk
     saveseal_result *made = calloc(1, sizeof *made);
     if (!made)
         return -ENOMEM;
-    ss_bitmap_check(path, bitmap, disk ? disk : ss_place_base(path), NULL, &made->check.size, &made->check.why);
+    const struct ss_bitmap_question asked = {.name = bitmap, .disk = disk ? disk : ss_place_base(path)};
+    ss_bitmap_check(path, &asked, &made->check.size, &made->check.why);
     return hand_over(made, result);
 }
