@@ -1,5 +1,6 @@
 /* saveseal show: the seal of an image or the record of a draft, in full, and what is known of its inside. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 
 static const char help[] = "Shows the seal of an image, or the record of a draft, in full, and what the\n"
                            "headers and tables inside tell: the domain, the format, the sizes. Nothing is\n"
-                           "checked: that is what saveseal verify does.\n"
+                           "checked: that is what saveseal verify does. PATH may be a directory of CRIU.\n"
                            "\n"
                            "  --json      one JSON object\n"
                            "  -h, --help  this text\n"
@@ -177,6 +178,32 @@ static void print_image(const char *path, const struct ss_seal *seal, uint64_t s
         facts_print(inside);
 }
 
+/* What is no file may be a directory that is an image: it has no seal, nor can it have one. False when it is none that
+ * is known. */
+static bool look_inside_directory(const char *path, struct ss_inside *inside, struct ss_judgement *why)
+{
+    SS_AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+
+    int r = dir < 0 ? -errno : ss_inside_check_directory(dir, NULL, inside);
+    if (r < 0 && r != -EINVAL && r != -ENOTDIR)
+        ss_judge_errno(why, r);
+    return r == 0;
+}
+
+static enum ss_class show_directory(const char *path, const struct ss_inside *inside, bool json)
+{
+    if (json) {
+        json_t *object = json_line_file(path, "image");
+        json_line_put(object, "inside", facts_json(inside));
+        json_line_print(object);
+    } else {
+        SS_AUTO_FREE char *name = text_quote(path);
+        printf("%s: directory that is an image\n", name);
+        facts_print(inside);
+    }
+    return SS_CLASS_INTACT;
+}
+
 static enum ss_class show_image(const char *path, bool json)
 {
     SS_AUTO_CLOSE int fd = -1;
@@ -185,17 +212,19 @@ static enum ss_class show_image(const char *path, bool json)
     struct ss_seal seal;
     uint64_t size = 0;
 
-    bool open = ss_image_open(path, &fd, &size, &why);
-    bool sealed = open && ss_image_seal(fd, &seal, &why);
-    bool looked = open && look_inside(fd, size, &inside);
-    SS_AUTO_FREE char *line = open ? raw_line(fd, SS_SEAL_XATTR) : report_format("%s", "");
+    bool opened = ss_image_open(path, &fd, &size, &why);
+    if (!opened && why.finding == SS_NOT_A_FILE && look_inside_directory(path, &inside, &why))
+        return show_directory(path, &inside, json);
+    bool sealed = opened && ss_image_seal(fd, &seal, &why);
+    bool looked = opened && look_inside(fd, size, &inside);
+    SS_AUTO_FREE char *line = opened ? raw_line(fd, SS_SEAL_XATTR) : report_format("%s", "");
     if (!json) {
-        if (open)
+        if (opened)
             print_image(path, sealed ? &seal : NULL, size, line, looked ? &inside : NULL);
         return sealed ? SS_CLASS_INTACT : report_judgement(path, &why);
     }
     json_t *object = json_line_file(path, "image");
-    if (open)
+    if (opened)
         json_line_number(object, "size", size);
     if (sealed)
         json_line_put(object, "seal", json_seal(&seal));

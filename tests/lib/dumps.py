@@ -4,6 +4,7 @@ then damages some at each (STEPth) byte, and asks another program as well. QEMU-
 import io
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -446,7 +447,44 @@ def check_machine(folder):
         os.unlink(path)
 
 
+# ---- show ----
+
+# What of each image saveseal show prints, and in which order.
+SHOWN = [
+    ("a CRIU directory", CRIU, 0, ["directory that is an image", "inside: CRIU image directory", "judged: complete: ", "processes: 3",
+                                   "threads: 4", "memory: 28672 bytes", "files: 29"]),
+    ("an ELF dump", ELF, 4, ["image without a seal", f"size: {len(ELF)} bytes", "inside: ELF core dump", "judged: complete: ",
+                             "machine: x86-64, little endian, 64 bits", "segments: 4", "memory: 3000 bytes", "notes: CORE, QEMU"]),
+    ("a model", MODEL, 4, ["image without a seal", "inside: safetensors model", "tensors: 4", "bytes: 40", "types: U8, BF16, F32, F64",
+                           "made-by: pt"]),
+    ("a checkpoint of PyTorch", TORCH, 4, ["image without a seal", "inside: PyTorch checkpoint", "entries: 11", "bytes: 1325"]),
+]
+
+
+def check_shown():
+    for name, content, status, wanted in SHOWN:
+        path = os.path.join(work, "shown")
+        write(path, content)
+        text = subprocess.run([saveseal, "show", path], capture_output=True, text=True, timeout=60)
+        words, at = " ".join(text.stdout.split()), 0
+        for part in wanted:
+            at = words.find(part, at) if at >= 0 else at
+        check(f"show: {name}" + ("" if at >= 0 else f": {text.stdout}"), at >= 0 and text.returncode == status)
+        data = subprocess.run([saveseal, "show", "--json", path], capture_output=True, timeout=60)
+        shown = json.loads(data.stdout)
+        facts = [f"{key}: {value}" for key, value in shown["inside"]["facts"].items()]
+        missing = [part for part in wanted if part.split(": ")[0] in shown["inside"]["facts"] and
+                   not any(fact.startswith(part) for fact in facts)]
+        check(f"show: {name}, JSON" + (f": {missing}" if missing else ""), not missing and data.returncode == status and
+              shown["kind"] == "image" and ("finding" in shown) == (status == 4))
+        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+    write(path, {"file": b"x"})
+    run = subprocess.run([saveseal, "show", path], capture_output=True, text=True, timeout=60)
+    check("show: any other directory", run.returncode == 2 and "not-a-file" in run.stderr and not run.stdout)
+
+
 check_table()
 check_sweeps()
+check_shown()
 check_machine(machine)
 sys.exit(1 if failed else 0)
