@@ -26,6 +26,9 @@ new -o backing_fmt=qcow2,backing_file="$work/base",extended_l2=on,compression_ty
 qemu-img bitmap --add "$image" ck1
 qemu-img snapshot -c one "$image"
 equal "facts" "$(facts)" "version=3 virtual-size=1073741824 cluster-size=65536 compression=zstd backing=$work/base backing-format=qcow2 snapshots=1 bitmaps=1 bitmap=ck1"
+shown=$("$SAVESEAL" show "$image" 2>/dev/null | tr -s ' ')
+check "show tells them, too" test "$(grep -cxE " (inside: qcow2 disk image|judged: end-unproven: .*|virtual-size: 1073741824|compression: zstd|\
+backing: $work/base|snapshots: 1|bitmap: ck1)" <<<"$shown")" -eq 7
 new -o data_file="$work/data" "$image" 1M
 equal "facts of one with a data file" "$(facts)" "version=3 virtual-size=1048576 cluster-size=65536 compression=zlib data-file=$work/data snapshots=0 bitmaps=0"
 new -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10,encrypt.hash-alg=sha512 --object secret,id=s,data=x "$image" 1M

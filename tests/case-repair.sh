@@ -364,6 +364,30 @@ test_tell_packed() { # PROGRAM NUMBER
     json "salvage: $1, its end is missing" 'not d[0]["lacks_only_mark"]'
 }
 
+# What the header and the XML of libvirt's image in $DIR/done say.
+test_tell_facts() {
+    local wanted
+    json 'show: each fact' '(lambda f: {k: f[k] for k in f if k != "machine" and k != "devices"} == {"version": "2",
+        "was-running": "yes", "stream": "raw", "description-bytes": str(d[0]["size"] - '"$(stat -c %s "$STREAM")"' - 92),
+        "cookie": "no", "domain": "vm1", "type": "qemu", "uuid": "c7a5fdbd-edaf-9455-926a-d65c16db1809",
+        "memory": "16384 KiB", "vcpus": "1", "page-size": "4096"} and f["machine"].startswith("pc-"))(d[0]["inside"]["facts"])'
+    python3 - "$DIR/done" <<'PY'
+import struct, sys
+with open(sys.argv[1], "r+b") as image:
+    data = image.read(1024)
+    end = data.index(b"\0", 92) + 1
+    image.seek(end)
+    image.write(b"<cookie><x/></cookie>\0")
+    image.seek(32)
+    image.write(struct.pack("=I", end - 92))
+PY
+    run show "$DIR/done"
+    for wanted in "size: *$(stat -c %s "$DIR/done") bytes (.* KiB)" 'judged: *complete: ' 'stream: *raw' 'cookie: *yes' \
+        'domain: *vm1' 'memory: *16384 KiB' 'uuid: *c7a5fdbd-' 'machine: *pc-'; do
+        check "show: ${wanted%% *}" grep -q "^  $wanted" "$OUT"
+    done
+}
+
 test_tell() {
     local path=$DIR/.saveseal.00000000000000aa
     fresh
@@ -374,6 +398,7 @@ test_tell() {
     expect 'show: inside, JSON' 4 none '' show --json "$DIR/done"
     json 'show: facts' 'd[0]["inside"]["kind"] == "libvirt" and d[0]["inside"]["finding"] == "complete" and
         isinstance(d[0]["inside"]["facts"], dict) and d[0]["finding"] == "unsealed"'
+    test_tell_facts
     expect 'show: inside of a sealed image' 0 out 'judged:        end-unproven: ' show "$DIR/raw"
     expect 'show: inside of a draft' 0 out 'judged:        format-incomplete: ' show "$path"
     "$MKSEAL" "$path"
