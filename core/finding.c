@@ -109,7 +109,8 @@ static const struct ss_finding_text findings[SS_FINDING_COUNT] = {
                        "make a manifest that has it, while it is known to be good", "0.1"},
     [SS_NOT_REACHED] = {"not-reached", SS_CLASS_TEMPORARY, "the time or the bytes that were allowed ended before it",
                         "run the same again: with --state it goes on where it stopped", "0.1"},
-    [SS_QUARANTINED] = {"quarantined", SS_CLASS_UNKNOWN, "somebody set the image aside with saveseal quarantine",
+    [SS_QUARANTINED] = {"quarantined", SS_CLASS_UNKNOWN,
+                        "somebody set the image aside with saveseal quarantine --force",
                         "ask who did it; salvage brings it back, discard deletes it", "0.1"},
     [SS_LEFT_OUT] = {"left-out", SS_CLASS_INTACT, "the domain does not have this disk any more", "", "0.1"},
 };
