@@ -20,6 +20,7 @@
 #define ROW_LEN 46
 #define END_LEN 22
 #define END64_LEN 56
+#define END64_HEAD 12 /* bytes that its own length does not count */
 #define LOCATOR_LEN 20
 #define COMMENT_MAX 65535
 #define NAME_MAX_LEN 65535
@@ -111,6 +112,9 @@ static int read_end64(struct zip *zip, uint64_t end_at)
         return r;
     if (r == -ENODATA || ss_le32(end64) != END64_SIGNATURE || at >= end_at)
         return DAMAGED(zip, "the end of its directory is not where its last record says");
+    uint64_t room = end_at - LOCATOR_LEN; /* up to there it goes, with what may come to be in it */
+    if (at > room || room - at < END64_LEN || ss_le64(end64 + 4) != room - at - END64_HEAD)
+        return DAMAGED(zip, "the end of its directory is not as long as it says");
     if (ss_le32(locator + 4) != 0 || ss_le32(locator + 16) > 1 || ss_le32(end64 + 16) != ss_le32(end64 + 20) ||
         ss_le64(end64 + 24) != ss_le64(end64 + 32))
         return (ss_job_say(zip->job, SS_FORMAT_UNSUPPORTED, "it is one part of several"), 1);
