@@ -26,6 +26,10 @@ struct backing_map {
 #define BACKING_OPEN _IOW(229, 1, struct backing_map)
 #define BACKING_CLOSE _IOW(229, 2, uint32_t)
 
+/* How many file systems may stand on one another, the mount with its passthrough among them: so the backing directory's
+ * stands on none, and one other (overlayfs) may stand on the mount. The kernel allows two. */
+#define STACK_DEPTH 1
+
 /* Numbers go up; so many may have been taken that nobody had noted yet when a worker died. */
 #define UNNOTED_MAX ((int32_t)(2 * SS_SLOT_THREADS_MAX))
 
@@ -41,7 +45,7 @@ static void ask(struct fuse_conn_info *conn, uint32_t flags, uint32_t flags2)
         conn->want |= conn->capable & (uint32_t)FUSE_CAP_DIRECT_IO_ALLOW_MMAP;
     if (flags2 & PASSTHROUGH_FLAG2) {
         conn->want |= conn->capable & (uint32_t)FUSE_CAP_PASSTHROUGH;
-        conn->max_backing_stack_depth = 1;
+        conn->max_backing_stack_depth = STACK_DEPTH - 1; /* without the mount: libfuse adds that */
     }
 }
 
@@ -93,7 +97,7 @@ static void set_parallel(struct fuse_file_info *fi)
 
 static void complete_init(struct fuse_init_out *out)
 {
-    const uint32_t depth = 1; /* the word behind flags2, max_stack_depth: the backing file system stands on no other */
+    const uint32_t depth = STACK_DEPTH; /* the word behind flags2, max_stack_depth */
 
     out->flags |= FUSE_INIT_EXT | missing.flags;
     out->flags2 |= missing.flags2;

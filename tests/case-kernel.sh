@@ -402,8 +402,23 @@ fallback() {
     start_daemon
 }
 
+# An overlay of this mount: the kernel stacks two file systems at most, and passthrough is to take no more than one place.
+below_overlay() {
+    new_image one
+    cat "$mnt/one" >/dev/null # by passthrough, where there is any
+    mkdir -p "$work"/{bottom,over}
+    mount -t overlay -o "lowerdir=$back:$work/bottom" none "$work/over" 2>/dev/null || {
+        echo "# no overlay here: left out"
+        return
+    }
+    umount "$work/over"
+    check "an overlay can be mounted over the mount" mount -t overlay -o "lowerdir=$mnt:$work/bottom" none "$work/over" || return
+    check "and shows its images" cmp "$work/one" "$work/over/one"
+    umount "$work/over"
+}
+
 start_daemon
-for part in reading renamed moved writing ahead unseen replaced fallback; do
+for part in reading renamed moved writing ahead unseen replaced fallback below_overlay; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     run_part $part
 done
