@@ -11,6 +11,7 @@
 #include "ahead.h"
 #include "core/copy.h"
 #include "cred.h"
+#include "draft_index.h"
 #include "verdict.h"
 #include "writeout.h"
 #include "core/proc.h"
@@ -27,12 +28,13 @@ static void describe(struct ss_fs *fs, struct ss_save *save, struct ss_draft_rec
 }
 
 /* Makes the draft known to everybody who reads save->draft. */
-static void install(struct ss_save *save, const struct ss_draft_record *record, int fd)
+static void install(struct ss_fs *fs, struct ss_save *save, const struct ss_draft_record *record, int fd)
 {
     pthread_mutex_lock(&save->state);
     save->record = *record;
     pthread_mutex_unlock(&save->state);
     atomic_store(&save->draft, fd);
+    ss_draft_index_add(fs, save);
 }
 
 int ss_content_create(struct ss_fs *fs, struct ss_save *save, const struct fuse_ctx *caller, mode_t mode)
@@ -47,7 +49,7 @@ int ss_content_create(struct ss_fs *fs, struct ss_save *save, const struct fuse_
     int r = ss_draft_create(dir, mode & 07777, &record, save->draft_name, &fd);
     ss_cred_restore(fs);
     if (r == 0)
-        install(save, &record, fd);
+        install(fs, save, &record, fd);
     return r;
 }
 
@@ -74,7 +76,7 @@ static int make_from_base(struct ss_fs *fs, struct ss_save *save, uint64_t keep,
         close(fd);
         return r;
     }
-    install(save, &record, fd);
+    install(fs, save, &record, fd);
     pthread_mutex_lock(&save->state);
     bool dropped = save->status == SS_SAVE_DROPPED;
     pthread_mutex_unlock(&save->state);

@@ -12,6 +12,7 @@
 
 #include "core/proc.h"
 #include "core/util.h"
+#include "draft_index.h"
 #include "judge.h"
 #include "ops.h"
 #include "passthrough.h"
@@ -79,6 +80,7 @@ static int lay_out(struct ss_fs *fs)
         return r;
     memset(fs->node_buckets, 0xff, NODE_BUCKETS * sizeof(uint32_t));
     memset(fs->save_buckets, 0xff, sizeof fs->save_buckets);
+    ss_draft_index_clear(fs);
     fs->deferred = fs->settling = fs->settling_last = SS_NONE;
     fs->settle_epoll = fs->settle_event = fs->chores_event = -1;
     return -pthread_mutex_init(&fs->tables, NULL);

@@ -184,8 +184,9 @@ struct ss_fs {
     struct ss_pool nodes, handles, saves;
     uint32_t *node_buckets;
     uint32_t save_buckets[SS_SAVE_BUCKETS];
-    uint32_t save_count; /* linked saves */
-    uint32_t finished;   /* saves that lost their name since the last trim */
+    uint32_t draft_buckets[SS_SAVE_BUCKETS]; /* of draft_index.h */
+    uint32_t save_count;                     /* linked saves */
+    uint32_t finished;                       /* saves that lost their name since the last trim */
 
     /* Slow work that RELEASE left over: saves to finish, a list through save.next_deferred. Guarded by tables. */
     uint32_t deferred;

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "draft_index.h"
 #include "ops.h"
 #include "settle.h"
 #include "core/util.h"
@@ -47,7 +48,7 @@ static const char *name_as_seen(fuse_req_t req, const struct ss_handle *handle, 
 
     if (!ss_draft_reserved(entry->d_name))
         return entry->d_name;
-    uint32_t draft = ss_save_find_draft(fs, handle->node, entry->d_name);
+    uint32_t draft = ss_draft_index_find(fs, handle->node, entry->d_name);
     if (draft == SS_NONE)
         return NULL;
     ss_save_place(fs, ss_save_at(fs, draft), name);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/digest_memo.h"
+#include "draft_index.h"
 #include "passthrough.h"
 #include "trim.h"
 
@@ -301,6 +302,7 @@ static void unlink_save(struct ss_fs *fs, uint32_t index)
     if (!save->linked)
         return;
     unlink_name(fs, index);
+    ss_draft_index_remove(fs, save);
     save->linked = false;
     fs->save_count--;
     fs->finished++;
@@ -447,26 +449,6 @@ bool ss_save_is_at(struct ss_fs *fs, uint32_t dir, const char *name)
     return is_there;
 }
 
-uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_name)
-{
-    uint32_t found = SS_NONE;
-
-    pthread_mutex_lock(&fs->tables);
-    for (uint32_t b = 0; fs->save_count && found == SS_NONE && b < SS_SAVE_BUCKETS; b++) {
-        for (uint32_t i = fs->save_buckets[b]; i != SS_NONE; i = ss_save_at(fs, i)->next) {
-            struct ss_save *save = ss_save_at(fs, i);
-            if (ss_save_where(save)->dir == dir && atomic_load(&save->draft) >= 0 &&
-                strcmp(save->draft_name, draft_name) == 0) {
-                ss_save_ref(fs, i);
-                found = i;
-                break;
-            }
-        }
-    }
-    pthread_mutex_unlock(&fs->tables);
-    return found;
-}
-
 void ss_save_claim(struct ss_save *save)
 {
     pthread_mutex_lock(&save->state);
@@ -554,6 +536,7 @@ static void link_by_age(struct ss_fs *fs, uint32_t index)
 void ss_save_rebuild(struct ss_fs *fs)
 {
     memset(fs->save_buckets, 0xff, sizeof fs->save_buckets);
+    ss_draft_index_clear(fs);
     fs->save_count = 0;
     for (uint32_t i = 0; i < *fs->saves.used; i++) {
         struct ss_save *save = ss_save_at(fs, i);
@@ -571,6 +554,7 @@ void ss_save_rebuild(struct ss_fs *fs)
         save->unsure = true;
         if (save->linked) {
             link_by_age(fs, i);
+            ss_draft_index_enter(fs, save);
             fs->save_count++;
         }
     }

@@ -60,10 +60,11 @@ struct ss_save {
     _Atomic bool in_use; /* written last when it is taken, first when it is freed */
 
     /* Guarded by fs.tables. */
-    uint32_t next; /* in its bucket */
-    uint32_t refs; /* the node, handles, and whoever works on it */
-    uint32_t node; /* constant */
-    bool linked;   /* reachable by name: holds a reference on node, directory and itself */
+    uint32_t next;       /* in its bucket */
+    uint32_t next_draft; /* in that of its draft's name, see draft_index.h */
+    uint32_t refs;       /* the node, handles, and whoever works on it */
+    uint32_t node;       /* constant */
+    bool linked;         /* reachable by name: holds a reference on node, directory and itself */
     struct ss_place places[2];
     _Atomic uint32_t place; /* the one that is in force; constant while busy */
     uint32_t next_deferred;
@@ -189,9 +190,6 @@ uint32_t ss_save_find_settling(struct ss_fs *fs, uint32_t dir, const char *name,
 
 /* Is there a save of name, whoever may see it? Takes tables. */
 bool ss_save_is_at(struct ss_fs *fs, uint32_t dir, const char *name);
-
-/* The save of the draft file `draft_name` in dir, with a reference, or SS_NONE. */
-uint32_t ss_save_find_draft(struct ss_fs *fs, uint32_t dir, const char *draft_name);
 
 bool ss_save_visible_to(struct ss_fs *fs, struct ss_save *save, pid_t tid);
 

@@ -552,6 +552,33 @@ with_libvirt() {
     equal "virsh" $? 0
 }
 
+# A family finds its drafts by their hidden names when it lists them, in whatever directory; the next worker does, too.
+listings() {
+    begin
+    mkdir "$mnt/here" "$mnt/there"
+    equal "a program lists the drafts that it has open, before and after a kill" "$("$python" - "$mnt" "$(worker)" <<'END'
+import os, signal, sys
+mnt, worker = sys.argv[1:]
+here, there = mnt + "/here", mnt + "/there"
+for i in range(40):
+    os.open("%s/%d" % (here, i), os.O_WRONLY | os.O_CREAT)
+os.rename(here + "/7", there + "/seven")
+os.rename(here + "/8", here + "/eight")
+os.unlink(here + "/9")
+os.close(os.open(there + "/done", os.O_WRONLY | os.O_CREAT))
+wanted = sorted({str(i) for i in range(40)} - {"7", "8", "9"} | {"eight"}), ["done", "seven"]
+for what in "before", "after":
+    got = sorted(os.listdir(here)), sorted(os.listdir(there))
+    if got != wanted:
+        print(what, got)
+    if what == "before":
+        os.kill(int(worker), signal.SIGKILL)
+END
+)" ""
+    rm -r "${mnt:?}"/*/
+    end "listings"
+}
+
 # --- the case ----------------------------------------------------------------------------------------------------------
 
 watch "${CASE_SECONDS:-1500}"
@@ -560,7 +587,7 @@ if [ "${1:-}" = private ]; then
     exit $failed
 fi
 for part in undisturbed big_save fast_kills overwrite races trees upgrading incompatible no_resend dead_keeper dead_other \
-    crash_loop open_files no_leaks sizes with_libvirt unprivileged; do
+    crash_loop open_files no_leaks sizes listings with_libvirt unprivileged; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     if [ $part = unprivileged ]; then
         unshare -m --propagation private "$(dirname "$0")/lib/alone.sh" "$0" private $part || not_ok "$part"
