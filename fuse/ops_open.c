@@ -51,6 +51,32 @@ static int open_save(struct ss_fs *fs, uint32_t index, int flags, struct fuse_fi
     return r;
 }
 
+/* The kernel does not get the handle, or does not want it any more: nobody will ever release the handle. */
+static void undo_open(struct ss_fs *fs, uint64_t fh)
+{
+    struct ss_handle *handle = ss_handle_at(fs, fh);
+
+    if (handle->kind == SS_HANDLE_SAVE)
+        ss_judge_release(fs, handle->save, handle);
+    ss_handle_give(fs, (uint32_t)fh);
+}
+
+/* A new save whose open failed leaves nothing behind; unless another thread of its family has opened it meanwhile, to
+ * whom it belongs then. Takes state, with busy claimed. */
+static void take_back(struct ss_fs *fs, uint32_t index, pid_t tid)
+{
+    struct ss_save *save = ss_save_at(fs, index);
+
+    ss_save_claim(save);
+    pthread_mutex_lock(&save->state);
+    ss_save_expected_came(save, tid);
+    bool unwanted = save->status == SS_SAVE_OPEN && !save->opened && ss_save_is_idle(save);
+    pthread_mutex_unlock(&save->state);
+    if (unwanted)
+        ss_judge_forget(fs, index);
+    ss_save_yield(save);
+}
+
 /* Begins the save of a name that is free, with an empty draft. */
 static int create_new(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                       struct fuse_entry_param *entry, struct fuse_file_info *fi)
@@ -64,10 +90,10 @@ static int create_new(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const
     r = ss_content_create(fs, ss_save_at(fs, index), caller, mode);
     if (r == 0)
         r = open_save(fs, index, fi->flags & ~O_TRUNC, fi, caller->pid, caller->uid);
-    if (r == 0)
-        r = ss_save_entry(fs, index, false, entry);
+    if (r == 0 && (r = ss_save_entry(fs, index, false, entry)) < 0)
+        undo_open(fs, fi->fh);
     if (r < 0)
-        ss_save_unlink(fs, index);
+        take_back(fs, index, caller->pid);
     ss_save_release(fs, index);
     return r;
 }
@@ -176,16 +202,6 @@ static int do_create(struct ss_fs *fs, fuse_req_t req, fuse_ino_t parent, const 
     if (ss_join_save(fs, ss_node_index(parent), name, tid, !(fi->flags & O_TRUNC)))
         return -ESTALE;
     return create_new(fs, req, parent, name, mode, entry, fi);
-}
-
-/* The kernel's request was given up before the answer came: nobody will ever release the handle. */
-static void undo_open(struct ss_fs *fs, uint64_t fh)
-{
-    struct ss_handle *handle = ss_handle_at(fs, fh);
-
-    if (handle->kind == SS_HANDLE_SAVE)
-        ss_judge_release(fs, handle->save, handle);
-    ss_handle_give(fs, (uint32_t)fh);
 }
 
 void ss_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
