@@ -100,6 +100,7 @@ struct ss_shared {
     _Atomic uint64_t serial;                       /* of the next save */
     _Atomic uint32_t generation;                   /* of the handle that was taken last */
     _Atomic bool ready;                            /* the mount works, and whoever started it has been told */
+    _Atomic bool told_no_passthrough;              /* why the kernel can not read images by itself: once a mount */
     _Atomic dev_t device;                          /* of the mount; 0 until known */
     _Atomic uint64_t served; /* requests answered: a worker that dies without any makes no progress */
     _Atomic uint32_t restarts;

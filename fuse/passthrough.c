@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 
 #include "core/util.h"
 #include "log.h"
@@ -139,6 +140,24 @@ void ss_passthrough_complete(struct ss_fs *fs, const struct iovec *iov, int coun
 
 #endif
 
+static void tell(struct ss_fs *fs, const char *why)
+{
+    if (!atomic_exchange(&fs->shared->told_no_passthrough, true))
+        ss_log(LOG_INFO, "%s: the kernel can not read images by itself: %s", fs->mount, why);
+}
+
+/* The kernel offers none. */
+static const char *why_not_offered(void)
+{
+    struct utsname kernel;
+    int version, patch;
+
+    bool known = uname(&kernel) == 0 && sscanf(kernel.release, "%d.%d", &version, &patch) == 2;
+    return known && version * 1000 + patch < 6009
+               ? "it is older than Linux 6.9"
+               : "it offers no passthrough (was it built with CONFIG_FUSE_PASSTHROUGH?)";
+}
+
 void ss_passthrough_init(struct ss_fs *fs, struct fuse_conn_info *conn)
 {
     const struct fuse_init_in *init = (const void *)(fs->shared->init + sizeof(struct fuse_in_header));
@@ -147,12 +166,12 @@ void ss_passthrough_init(struct ss_fs *fs, struct fuse_conn_info *conn)
     bool extended = fs->shared->init_len >= sizeof(struct fuse_in_header) + sizeof *init && init->flags & FUSE_INIT_EXT;
     uint32_t offered = extended ? init->flags2 & wanted : 0;
     fs->direct_io = offered & DIRECT_MMAP_FLAG2; /* else shared mappings of drafts would be refused */
+    bool is_offered = offered & PASSTHROUGH_FLAG2;
     if (!fs->privileged)
         offered &= ~PASSTHROUGH_FLAG2;
     atomic_store(&fs->passthrough, offered & PASSTHROUGH_FLAG2);
-    if (!fs->passthrough && !fs->no_passthrough && !fs->resumed)
-        ss_log(LOG_INFO, "%s: the kernel can not read images by itself: %s", fs->mount,
-               fs->privileged ? "it is older than Linux 6.9" : "savesealfs is not root");
+    if (!fs->passthrough && !fs->no_passthrough)
+        tell(fs, is_offered ? "savesealfs is not root" : why_not_offered());
     /* Else the kernel asks for the file's capabilities before each write that it does by itself. */
     ask(conn, extended ? init->flags & KILLPRIV_FLAG : 0, offered);
 }
@@ -167,12 +186,16 @@ static void note_given(struct ss_fs *fs, int32_t backing)
         continue;
 }
 
-/* That it can not be done at all is said once; images are read through us from then on. */
+/* It can not be done at all; images are read through us from then on. */
 static void give_up(struct ss_fs *fs, int error)
 {
-    if (atomic_exchange(&fs->passthrough, false))
-        ss_log(LOG_INFO, "%s: the kernel can not read images by itself: %s", fs->mount,
-               error == ELOOP ? "the backing file system stands on another one" : strerrordesc_np(error));
+    atomic_store(&fs->passthrough, false);
+    if (error == ELOOP)
+        tell(fs, "the backing file system stands on another one");
+    else if (error == EPERM)
+        tell(fs, "savesealfs has no CAP_SYS_ADMIN");
+    else
+        tell(fs, strerrordesc_np(error));
 }
 
 /* Tells the kernel of a file. Returns its number, 0 when that was not possible. */

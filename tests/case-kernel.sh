@@ -392,7 +392,10 @@ fallback() {
         for _ in 1 2 3; do
             check "a backing directory on an overlay: an image is read" cmp "$work/one" "$mnt/one"
         done
+        kill -KILL "$(worker)"
+        check "and by the next worker" cmp "$work/one" "$mnt/one"
         equal "and it is said once that the kernel can not do it" "$(grep -c 'can not read images by itself' "$log")" 1
+        check "and why" grep -q 'by itself: the backing file system stands on another one' "$log"
         stop_daemon
         umount "$back"
     else
