@@ -102,7 +102,8 @@ struct ss_shared {
     _Atomic bool ready;                            /* the mount works, and whoever started it has been told */
     _Atomic bool told_no_passthrough;              /* why the kernel can not read images by itself: once a mount */
     _Atomic dev_t device;                          /* of the mount; 0 until known */
-    _Atomic uint64_t served; /* requests answered: a worker that dies without any makes no progress */
+    _Atomic uint64_t served;     /* requests answered: a worker that dies without any makes no progress */
+    _Atomic int64_t told_scarce; /* of scarce.h; CLOCK_MONOTONIC seconds, and one */
     _Atomic uint32_t restarts;
     _Atomic uint32_t upgrades;
     _Atomic uint32_t refusals; /* upgrades that were not possible */

@@ -14,6 +14,7 @@
 #include "mountpoint.h"
 #include "ops.h"
 #include "rival.h"
+#include "scarce.h"
 #include "settle.h"
 #include "core/util.h"
 
@@ -157,6 +158,7 @@ void ss_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set
         r = set_attributes(fs, node, attr, to_set);
     if (r == 0)
         r = ss_node_stat(fs, node, &st);
+    ss_scarce_tell(fs, r);
     if (r < 0)
         fuse_reply_err(req, -r);
     else

@@ -12,6 +12,7 @@
 #include "log.h"
 #include "notify.h"
 #include "ops.h"
+#include "scarce.h"
 #include "settle.h"
 #include "core/util.h"
 
@@ -138,6 +139,7 @@ void ss_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     int r = ss_settle_wait_name(ss_fs(req), req, ss_node_index(parent), name, tid);
     if (r == 0)
         r = ss_lookup(ss_fs(req), parent, name, tid, &entry);
+    ss_scarce_tell(ss_fs(req), r);
     if (r < 0)
         fuse_reply_err(req, -r);
     else

@@ -12,6 +12,7 @@
 #include "ops.h"
 #include "passthrough.h"
 #include "rival.h"
+#include "scarce.h"
 #include "settle.h"
 #include "core/util.h"
 
@@ -212,6 +213,7 @@ void ss_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
     int r = ss_settle_wait_name(fs, req, ss_node_index(parent), name, fuse_req_ctx(req)->pid);
     if (r == 0)
         r = do_create(fs, req, parent, name, mode, &entry, fi);
+    ss_scarce_tell(fs, r);
     if (r < 0) {
         fuse_reply_err(req, -r);
     } else if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
@@ -251,6 +253,7 @@ void ss_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct ss_fs *fs = ss_fs(req);
 
     int r = do_open(fs, ino, fi, fuse_req_ctx(req));
+    ss_scarce_tell(fs, r);
     if (r < 0)
         fuse_reply_err(req, -r);
     else if (fuse_reply_open(req, fi) == -ENOENT)

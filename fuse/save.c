@@ -10,10 +10,8 @@
 #include "core/digest_memo.h"
 #include "draft_index.h"
 #include "passthrough.h"
+#include "scarce.h"
 #include "trim.h"
-
-/* That a save comes to need, mostly: draft or base, its creator, the witness, a party. */
-#define DESCRIPTORS_EACH 4u
 
 struct ss_save *ss_save_at(struct ss_fs *fs, uint32_t index)
 {
@@ -206,13 +204,6 @@ static bool is_new_since(struct ss_fs *fs, uint32_t dir, const char *name, uint6
     return false;
 }
 
-/* With tables held. A save that could begin but not end, for want of descriptors, would be kept as a draft, though all
- * of it was written: better that its open fails. */
-static bool have_room(const struct ss_fs *fs)
-{
-    return fs->save_count < fs->node_limit / DESCRIPTORS_EACH;
-}
-
 int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, int base, bool exclusive, uint64_t since,
                   uint32_t *index)
 {
@@ -231,7 +222,7 @@ int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, i
         return 0;
     }
     bool raced = is_new_since(fs, dir, name, since);
-    uint32_t taken = !raced && have_room(fs) ? ss_pool_take(&fs->saves) : SS_NONE;
+    uint32_t taken = !raced && fs->save_count < ss_scarce_saves_max(fs) ? ss_pool_take(&fs->saves) : SS_NONE;
     uint32_t node = taken == SS_NONE ? SS_NONE : ss_node_take_save(fs, taken);
     if (node == SS_NONE) {
         if (taken != SS_NONE)

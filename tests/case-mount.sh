@@ -316,6 +316,14 @@ few_descriptors() {
     rm -r "$mnt/many"
     umount "$mnt"
     has_ended || not_ok "a process is left"
+    # Once a minute at most, and not anew by the next worker.
+    SAVESEALFS_RUN="${SAVESEALFS_RUN:-} prlimit --nofile=400:400" start_daemon
+    many_at_once "$mnt" >/dev/null
+    kill -KILL "$(tr -d ' ' <"/proc/$daemon/task/$daemon/children")"
+    many_at_once "$mnt" >/dev/null
+    equal "the log says so, and what to do" "$(grep -c 'opens are refused (ENFILE): there are .* raise .*LimitNOFILE=' "$log")" 1
+    check "the daemon ends with status 0" stop_daemon
+    rm "$back"/*
 }
 
 # There are 131,072 handles, and a draft's take no descriptor of the daemon's. Prints how the next file was refused, and what is left of it.
