@@ -10,6 +10,10 @@
 /* fsync or fdatasync of a draft, and digests meanwhile. Returns what ss_content_fsync does. */
 int ss_ahead_fsync(struct ss_fs *fs, struct ss_save *save, bool data_only);
 
+/* The same for an early sync, for which nobody waits. Of a save with O_DIRECT (save.unbuffered) the pages are dropped
+ * then: to write it they are needed, but not longer, and the digests need not be read from the disk in the end. */
+int ss_ahead_write_out(struct ss_fs *fs, struct ss_save *save);
+
 /* The memo to digest the draft with, or NULL: when the kernel writes it by itself, what is known may be old. */
 struct ss_digest_memo *ss_ahead_known(struct ss_save *save);
 

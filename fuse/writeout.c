@@ -54,7 +54,7 @@ static void look_at(struct ss_fs *fs, struct ss_save *save, struct look *look)
     if (unseen)
         ss_content_fsync(save, true); /* a failure is noted, and the last close tells */
     else
-        ss_ahead_fsync(fs, save, true);
+        ss_ahead_write_out(fs, save);
 }
 
 static void look_at_all(struct ss_fs *fs, struct look *look)

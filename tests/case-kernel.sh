@@ -153,21 +153,39 @@ END
     rm "$work"/{ask,said}
 }
 
-writing() {
-    head -c 50M /dev/zero >"$work/zeros"
-    "$python" - "$mnt/direct" <<'END'
-import mmap, os, sys
+cached() { fincore -bnro RES "$1"; }
+draft_is_cached() { [ "$(cached "$back"/.saveseal.*)" -gt "$1" ]; } # BYTES
+draft_is_dropped() { ! draft_is_cached 70000000; }
+o_direct() {
+    local writer_pid
+    touch "$work/hold"
+    "$python" - "$mnt/direct" "$work/hold" <<'END' &
+import mmap, os, sys, time
 fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_DIRECT)
 block = mmap.mmap(-1, 1 << 20)
-for i in range(40):
+for i in range(200):
     block[:8] = i.to_bytes(8, "little")
     os.write(fd, block)
+while os.path.exists(sys.argv[2]):
+    time.sleep(0.01)
 os.close(fd)
 END
-    check "a save with O_DIRECT" test -s "$mnt/direct"
+    writer_pid=$!
+    wait_until 20 draft_has 209715200
     if [ "$(stat -f -c %T "$back")" != tmpfs ]; then
-        check "is not left in the page cache" test "$(fincore -bnro RES "$back/direct")" -lt 1000000
+        check "a save with O_DIRECT does not fill the page cache while it goes on" wait_until 10 draft_is_dropped
     fi
+    rm "$work/hold"
+    wait "$writer_pid"
+    wait_until 10 test -e "$back/direct"
+    if [ "$(stat -f -c %T "$back")" != tmpfs ]; then
+        check "and is not left there" test "$(cached "$back/direct")" -lt 1000000
+    fi
+    check "it is sealed" sealed direct
+}
+
+writing() {
+    o_direct
     "$python" - "$mnt/sparse" <<'END'
 import os, sys
 fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
