@@ -301,6 +301,9 @@ unseen() {
         check "an edit goes through savesealfs, and is sealed" sealed save
         full
     fi
+    serve -o format=libvirt,nopassthrough
+    equal "where savesealfs writes and sees each write, anything is saved" "$("$writer" "$mnt/seen" create write:100K close)" ""
+    check "and sealed" sealed seen
     serve
 }
 
