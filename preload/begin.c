@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -119,30 +120,29 @@ static int take_over(int image, int dir, const char *draft, bool content)
     return r < 0 ? r : ss_copy_attributes(image, to);
 }
 
-#define TICK_MS 40 /* more than one of any kernel */
+#define TICK_MS 12 /* more than one of any kernel */
 
-/* As long as it keeps this stamp it is a mere copy of the image, and closing it is no save. What the program writes has
- * to give it another one: so the clock's next tick is waited for. Where that does not come in time (the clock of
- * another machine) every close is a save. */
-static void note_copy(struct ss_held *held, int fd)
+/* A draft that is a mere copy of the image, so far. As long as it keeps this stamp, closing it is no save; so what the
+ * program writes has to give it another one. Returns false where that is not certain, and every close is a save: the
+ * clock's next tick does not come (whole seconds, the clock of another machine), or stores into a mapping move no time
+ * (tmpfs). */
+static bool stamp_copy(int fd, struct ss_stamp *stamp)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
     struct timespec coarse;
+    struct statfs fs;
     struct stat st;
 
-    if (fstat(fd, &st) < 0)
-        return;
-    const struct ss_stamp stamp = ss_stamp_of(&st);
-    bool past = false;
-    for (int i = 0; i < TICK_MS && !past; i++) {
-        if (i > 0)
-            nanosleep(&pause, NULL);
-        past = clock_gettime(CLOCK_REALTIME_COARSE, &coarse) == 0 && ss_stamp_is_past(&stamp, &coarse);
+    if (fstat(fd, &st) < 0 || st.st_ctim.tv_nsec == 0 || fstatfs(fd, &fs) < 0 || fs.f_type == TMPFS_MAGIC ||
+        fs.f_type == FUSE_SUPER_MAGIC)
+        return false;
+    *stamp = ss_stamp_of(&st);
+    for (int i = 0; i < TICK_MS; i++) {
+        if (clock_gettime(CLOCK_REALTIME_COARSE, &coarse) == 0 && ss_stamp_is_past(stamp, &coarse))
+            return true;
+        nanosleep(&pause, NULL);
     }
-    pthread_mutex_lock(&held->judging); /* another thread may be calling exec, and hand it on */
-    held->copied_at = stamp;
-    held->copied = past;
-    pthread_mutex_unlock(&held->judging);
+    return false;
 }
 
 static int open_hidden(int dir, const char *name, int flags)
@@ -176,15 +176,16 @@ static int begin_draft(int *dir, const char *canonical, const char *name, int fl
         fchmod(fd, st.st_mode & 07777 & ~missing);
     if (witness >= 0 && !ss_self_may_remember())
         return ss_steal_fd(&fd); /* a child of vfork: the program that it calls finds the draft open */
-    struct ss_held *held = witness < 0 ? NULL : ss_drafts_add(*dir, witness, draft, canonical, &record);
+    struct ss_stamp stamp;
+    bool is_mere_copy = is_copy && witness >= 0 && stamp_copy(fd, &stamp); /* before another thread can find it */
+    struct ss_held *held =
+        witness < 0 ? NULL : ss_drafts_add(*dir, witness, draft, canonical, &record, is_mere_copy ? &stamp : NULL);
     if (!held) {
         unlinkat(*dir, draft, 0);
         return witness < 0 ? witness : -ENFILE;
     }
     ss_steal_fd(dir);
     ss_steal_fd(&witness);
-    if (is_copy)
-        note_copy(held, fd);
     r = ss_drafts_bind(held, fd);
     if (r < 0)
         ss_judge_drop(held);
@@ -306,8 +307,14 @@ static int open_unknown(const char *canonical, int flags, mode_t mode)
         dir = ss_self_hide_fd(dir);
     if (dir < 0)
         return dir;
-    if (ss_roots_step_aside(dir))
+    switch (ss_roots_place(dir)) {
+    case SS_PLACE_OF_SAVESEALFS:
         return PLAIN;
+    case SS_PLACE_ELSEWHERE:
+        return -EOPNOTSUPP;
+    case SS_PLACE_GOOD:
+        break;
+    }
     if (!ss_self_may_remember())
         return open_in(&dir, canonical, name, flags, mode);
     pthread_mutex_t *turn = turn_of(canonical);
@@ -375,7 +382,7 @@ static bool is_unnamed_here(int dirfd, const char *path)
     char inside[PATH_MAX], canonical[PATH_MAX];
 
     return (size_t)snprintf(inside, sizeof inside, "%s/file", path) < sizeof inside &&
-           ss_where_resolved(dirfd, inside, true, canonical) > 0;
+           ss_where_resolved(dirfd, inside, false, canonical) > 0;
 }
 
 #define TRY (-10003) /* outside by its text: the kernel opens it, if there is no symbolic link on the way */

@@ -172,7 +172,7 @@ static struct ss_held *free_place(void)
 }
 
 struct ss_held *ss_drafts_add(int dir, int witness, const char *name, const char *target,
-                              const struct ss_draft_record *record)
+                              const struct ss_draft_record *record, const struct ss_stamp *copied)
 {
     struct stat st;
 
@@ -190,6 +190,9 @@ struct ss_held *ss_drafts_add(int dir, int witness, const char *name, const char
         snprintf(held->name, sizeof held->name, "%s", name);
         snprintf(held->target, sizeof held->target, "%s", target);
         held->record = *record;
+        held->copied = copied != NULL;
+        if (copied)
+            held->copied_at = *copied;
         held->judging_fd = -1;
         held->in_use = true;
         held->at_exit = all_at_exit;
@@ -434,7 +437,7 @@ static struct ss_held *add_known(int dir, int witness, const char *canonical, co
     if (ss_draft_read(witness, &record) < 0 || !ss_draft_still_named(dir, name, witness))
         return NULL;
     snprintf(target, sizeof target, "%.*s%s", (int)(name - canonical), canonical, record.target);
-    struct ss_held *held = ss_drafts_add(dir, witness, name, target, &record);
+    struct ss_held *held = ss_drafts_add(dir, witness, name, target, &record, NULL);
     if (!held)
         return NULL;
     held->was_partial = record.state == SS_DRAFT_WAIT;

@@ -47,7 +47,7 @@ struct ss_held {
     struct ss_draft_record record; /* as on disk when last looked */
     _Atomic bool over;             /* published, dropped, or found to be somebody else's business */
     bool copied;                   /* it began as a copy of the image: a save that changes nothing is none; and then: */
-    struct ss_stamp copied_at;     /* after that, a time that nothing later can give it (note_copy in begin.c) */
+    struct ss_stamp copied_at;     /* after that, a time that nothing later can give it (stamp_copy in begin.c) */
     bool ended_badly;              /* it is kept, because a process that wrote to it ended so */
     bool was_partial;              /* its format's own mark said "partial" at a last close */
     _Atomic bool postponed;  /* every descriptor of this process is closed, and it is judged when the process ends */
@@ -89,10 +89,10 @@ static inline bool ss_fd_is_hidden(int fd)
     return ss_fd_is_ours(fd) && ss_fd_map[fd] == SS_FD_HIDDEN;
 }
 
-/* Adds a draft; dir and witness, both hidden, are the table's from then on. In hand of the caller: ss_drafts_put. NULL
- * when the table is full. */
+/* Adds a draft; dir and witness, both hidden, are the table's from then on. copied: it is a mere copy of the image as
+ * long as it has that stamp; may be NULL. In hand of the caller: ss_drafts_put. NULL when the table is full. */
 struct ss_held *ss_drafts_add(int dir, int witness, const char *name, const char *target,
-                              const struct ss_draft_record *record);
+                              const struct ss_draft_record *record, const struct ss_stamp *copied);
 
 /* It is being judged by that descriptor, which is hidden from now on; -1: no longer. */
 void ss_drafts_judging(struct ss_held *held, int fd);

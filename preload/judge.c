@@ -319,12 +319,22 @@ static int judge(struct ss_held *held, int fd)
     return publish(held, fd);
 }
 
+/* With judging held. Has its owner left it, perhaps a moment ago, and ended well? He may be a zombie still. */
+static bool is_left(struct ss_held *held)
+{
+    struct ss_draft_record record;
+
+    if (!held->record.left && ss_draft_read(held->witness, &record) == 0)
+        held->record.left = record.left;
+    return held->record.left;
+}
+
 /* With judging held. */
 static int judge_if_last(struct ss_held *held)
 {
     if (held->over)
         return held->ended_badly ? -EIO : 0;
-    if (held->at_exit && held->owner != getpid() && !held->record.left && kill(held->owner, 0) == 0)
+    if (held->at_exit && held->owner != getpid() && kill(held->owner, 0) == 0 && !is_left(held))
         return 0; /* its owner will judge it */
     const struct ss_stamp seen = content_of(held);
     int fd = take(held);

@@ -155,14 +155,17 @@ int ss_roots_open_parent(const char *canonical, const char **name)
     return fd == -EACCES ? open_directory(parent, O_PATH) : fd;
 }
 
-bool ss_roots_step_aside(int dir)
+enum ss_place_kind ss_roots_place(int dir)
 {
+    struct statfs fs;
     struct stat st;
 
     if (fstat(dir, &st) < 0)
-        return false;
+        return SS_PLACE_GOOD; /* what is tried there will say what is wrong */
     for (size_t i = 0; i < root_count; i++)
         if (roots[i].device == st.st_dev)
-            return false;
-    return is_savesealfs(dir);
+            return SS_PLACE_GOOD;
+    if (is_savesealfs(dir))
+        return SS_PLACE_OF_SAVESEALFS;
+    return fstatfs(dir, &fs) == 0 && is_of_another_machine(&fs) ? SS_PLACE_ELSEWHERE : SS_PLACE_GOOD;
 }

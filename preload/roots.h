@@ -23,7 +23,9 @@ bool ss_roots_cover(const char *path, char canonical[PATH_MAX]);
  * to close; *name is the last part of path. Returns -ELOOP when there is a symbolic link on the way, or -errno. */
 int ss_roots_open_parent(const char *canonical, const char **name);
 
-/* Is that directory, which lies below a protected one, on a mount of savesealfs? That protects it. */
-bool ss_roots_step_aside(int dir);
+/* A directory below a protected one may be on another file system: of savesealfs, which protects it; or of another
+ * machine, where nothing can be protected. */
+enum ss_place_kind { SS_PLACE_GOOD, SS_PLACE_OF_SAVESEALFS, SS_PLACE_ELSEWHERE };
+enum ss_place_kind ss_roots_place(int dir);
 
 #endif

@@ -47,6 +47,16 @@ static struct block *next_of(struct block *block)
     return none;
 }
 
+/* What is being flushed must not be freed meanwhile: who takes it from the list waits for that. */
+static _Atomic(FILE *) flushing;
+#define WAITS 1000 /* at most: a handler may have interrupted the very thread that flushes */
+
+static void wait_for_flush(FILE *stream)
+{
+    for (int i = 0; i < WAITS && atomic_load(&flushing) == stream; i++)
+        sched_yield();
+}
+
 int ss_streams_add(FILE *stream)
 {
     for (struct block *block = &first; block; block = next_of(block)) {
@@ -65,8 +75,10 @@ void ss_streams_remove(FILE *stream)
     for (struct block *block = &first; block; block = atomic_load(&block->next)) {
         for (size_t i = 0; i < BLOCK_STREAMS; i++) {
             FILE *expected = stream;
-            if (atomic_compare_exchange_strong(&block->streams[i], &expected, NULL)) {
+            if (atomic_load_explicit(&block->streams[i], memory_order_relaxed) == stream &&
+                atomic_compare_exchange_strong(&block->streams[i], &expected, NULL)) {
                 atomic_fetch_sub(&count, 1);
+                wait_for_flush(stream);
                 return;
             }
         }
@@ -98,11 +110,23 @@ static void flush(FILE *stream, void (*failed)(int fd, int error))
     funlockfile(stream);
 }
 
+static void flush_listed(_Atomic(FILE *) *place, void (*failed)(int fd, int error))
+{
+    FILE *stream = atomic_load(place);
+
+    if (!stream)
+        return;
+    atomic_store(&flushing, stream);
+    if (atomic_load(place) == stream) /* else it is being closed */
+        flush(stream, failed);
+    atomic_store(&flushing, NULL);
+}
+
 void ss_streams_flush(void (*failed)(int fd, int error))
 {
     flush(stdout, failed);
     flush(stderr, failed);
     for (struct block *block = &first; block; block = atomic_load(&block->next))
         for (size_t i = 0; i < BLOCK_STREAMS; i++)
-            flush(atomic_load(&block->streams[i]), failed);
+            flush_listed(&block->streams[i], failed);
 }
