@@ -51,8 +51,17 @@ static bool is_worth_it(struct ss_fs *fs, struct ss_save *save)
  * Of a last unit that is not whole the digest is yet to come. */
 static void drop_pages(const struct job *job)
 {
-    posix_fadvise(atomic_load(&job->save->draft), 0, (off_t)(job->size / SS_DIGEST_UNIT * SS_DIGEST_UNIT),
-                  POSIX_FADV_DONTNEED);
+    off_t whole = (off_t)(job->size / SS_DIGEST_UNIT * SS_DIGEST_UNIT);
+
+    if (whole > 0) /* 0 would mean up to the end */
+        posix_fadvise(atomic_load(&job->save->draft), 0, whole, POSIX_FADV_DONTNEED);
+}
+
+/* More is in the draft than went through this worker: it is a copy of an image, has gaps, or was begun by a worker that
+ * died. That part is not in the page cache any more, and to ask for it makes the kernel read it, at each look. */
+static bool is_of_others_in_part(const struct job *job)
+{
+    return job->size > atomic_load(&job->save->written);
 }
 
 /* drops: waits for the digests, too, for when they are taken their pages are not needed any more. */
@@ -66,7 +75,7 @@ static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, bool data_onl
     bool alone = !atomic_exchange(&save->digesting, true);
     if (alone && fstat(atomic_load(&save->draft), &st) == 0)
         job.size = (uint64_t)st.st_size;
-    if (alone && is_worth_it(fs, save)) {
+    if (alone && is_worth_it(fs, save) && !(drops && is_of_others_in_part(&job))) {
         save->digested_at = atomic_load(&save->written);
         started = pthread_create(&thread, NULL, digest_ahead, &job) == 0;
     }

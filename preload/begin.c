@@ -120,7 +120,7 @@ static int take_over(int image, int dir, const char *draft, bool content)
     return r < 0 ? r : ss_copy_attributes(image, to);
 }
 
-#define TICK_MS 12 /* more than one of any kernel */
+#define TICK_MS 25 /* more than one of any kernel */
 
 /* A draft that is a mere copy of the image, so far. As long as it keeps this stamp, closing it is no save; so what the
  * program writes has to give it another one. Returns false where that is not certain, and every close is a save: the

@@ -1,10 +1,10 @@
-/* A library that makes time stamps of files move in ticks of 20 ms, as those of older kernels do in their own: to be
+/* A library that makes time stamps of files move in ticks of 12 ms, as those of older kernels do in their own: to be
  * loaded before the library that is tested. The clock of these ticks goes with them. */
 #include <dlfcn.h>
 #include <sys/stat.h>
 #include <time.h>
 
-#define TICK_NS 20000000L
+#define TICK_NS 12000000L
 
 #define EXPORT __attribute__((visibility("default")))
 
