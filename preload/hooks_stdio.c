@@ -150,6 +150,8 @@ static struct ss_held *take_file(FILE *stream, int *fd)
     int saved = errno;
     *fd = fileno(stream);
     errno = saved;
+    if (!ss_fd_is_ours(*fd) && !ss_streams_any())
+        return NULL; /* as a rule: asks the kernel nothing */
     if (!ss_active || ss_inside() || !ss_self_may_remember())
         return NULL;
     if (!ss_fd_is_ours(*fd)) {

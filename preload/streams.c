@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -68,9 +67,14 @@ int ss_streams_add(FILE *stream)
     return -ENOMEM;
 }
 
+bool ss_streams_any(void)
+{
+    return atomic_load_explicit(&count, memory_order_relaxed) > 0;
+}
+
 void ss_streams_remove(FILE *stream)
 {
-    if (atomic_load(&count) == 0)
+    if (!ss_streams_any())
         return;
     for (struct block *block = &first; block; block = atomic_load(&block->next)) {
         for (size_t i = 0; i < BLOCK_STREAMS; i++) {
