@@ -22,7 +22,7 @@ SAVESEALFS=${SAVESEALFS:?path of the daemon, or none}
 [ "$SAVESEALFS" = none ] || : "${SAVESEAL:?path of the tool}"
 TEST_BIN_DIR=${TEST_BIN_DIR:?directory of the test programs}
 MOUNT=$VM_SAVE_DIR
-HOLD_MIB=16 # how far into its image a save is held
+HOLD_MIB=16 # how far into its image a save slows down
 HOLD_SECONDS=0.4
 CASE_SECONDS=${CASE_SECONDS:-235}
 failures=0
@@ -242,14 +242,15 @@ boot_fresh() { # RAM
     check "a fresh boot with ${1##*/}" eval "vm_load vm1 '$1' && vm start vm1 && vm_ram_is vm1 '$1'"
 }
 
-# Starts virsh ARG... and holds that save half-way, where LOOK must find things as promised. Sets VIRSH_PID.
+# Starts virsh ARG... and slows that save down half-way, where LOOK must find things as promised. Sets VIRSH_PID.
 begin_held_save() { # PATH LOOK ARG...
     local path=$1 look=$2
     shift 2
     watch_begin "$path"
+    vm_pace_saves "$HOLD_MIB"
     vm "$@" >"$WORK/virsh" 2>&1 &
     VIRSH_PID=$!
-    check "virsh $*: is held half-way" vm_hold_save "$HOLD_MIB"
+    check "virsh $*: is held half-way" vm_hold_save
     promise "half-way through, ${path##*/} ${look//_/ }" "$look" "$path"
     plain || check "and status lists its draft" status_shows "${path##*/}" draft writing
     sleep "$HOLD_SECONDS" # for the copier, to have many looks
@@ -510,6 +511,7 @@ inside() {
     : >"$WORK/fs.log"
     RAM=$WORK/host/ram
     check "a private libvirt" vm_host_start "$WORK/host"
+    check "whose saves can be slowed down" vm_pacer_start
     vm_make_content "$RAM/ram-a"
     vm_make_content "$RAM/ram-b"
     vm_make_content "$RAM/ram-unused" # what a guest would have that was booted where it should be restored

@@ -11,6 +11,7 @@
 #   vm_host_start DIR                   libvirt's managed-save directory, VM_SAVE_DIR, is then there and empty
 #   vm_libvirtd_start                   after something was mounted there, if so wanted
 #   vm_define NAME; vm_load NAME; vm start NAME; vm_ram_is NAME FILE; ...
+#   vm_pacer_start; vm_pace_saves MIB; vm save ... & vm_hold_save; vm_release_save or vm_kill_helper
 #   vm_host_stop
 
 VM_RAM_MIB=160
@@ -58,6 +59,7 @@ vm_missing() {
     for program in virsh libvirtd virtlogd qemu-system-x86_64 unshare setpriv python3; do
         command -v "$program" >/dev/null || { echo "no $program"; return; }
     done
+    vm_iohelper >/dev/null || { echo "no libvirt_iohelper"; return; }
     [ "$(id -u)" = 0 ] || { echo "not root"; return; }
     unshare --mount --pid --net --ipc --fork --mount-proc -- true 2>/dev/null || echo "no namespaces"
 }
@@ -212,70 +214,47 @@ vm_off() { # NAME
 
 # --- the middle of a save ----------------------------------------------------------------------------------------------
 
-# Sets VM_HELPER to the pid of our libvirtd's libvirt_iohelper, the process that writes the image.
-# Reads /proc/PID/status only: the kernel blocks readers of stat and cmdline while a task is inside execve, and a save's
-# execve waits for the file system under test.
-vm_find_helper() {
-    local -A parents=() names=()
-    local file key value pid up top
-    top=$(</run/libvirtd.pid)
-    for file in /proc/[0-9]*/status; do
-        pid=${file#/proc/} pid=${pid%/status}
-        while read -r key value; do
-            case $key in
-            Name:) names[$pid]=$value ;;
-            PPid:) parents[$pid]=$value && break ;;
-            esac
-        done 2>/dev/null <"$file"
-    done
-    for pid in "${!names[@]}"; do
-        [ "${names[$pid]}" = libvirt_iohelpe ] || continue # the kernel keeps 15 characters
-        up=$pid
-        while [ "${up:-0}" -gt 1 ] && [ "$up" != "$top" ]; do
-            up=${parents[$up]:-0}
-        done
-        [ "$up" = "$top" ] && VM_HELPER=$pid && return 0
+# Puts tests/prog/pace.c where libvirtd looks for its libvirt_iohelper, the process that writes the image.
+vm_pacer_start() {
+    local helper
+    helper=$(vm_iohelper)
+    mkdir /run/iohelper && : >/run/iohelper/libvirt_iohelper && mount --bind "$helper" /run/iohelper/libvirt_iohelper &&
+        mount --bind "$TEST_BIN_DIR/pace" "$helper"
+}
+
+vm_iohelper() {
+    local path
+    for path in /usr/lib/libvirt/libvirt_iohelper /usr/libexec/libvirt_iohelper; do
+        [ -x "$path" ] && echo "$path" && return
     done
     return 1
 }
 
-# Sets VM_HELPER_POS to how much the helper has written: the file is its standard output.
-vm_helper_pos() {
-    local key
-    VM_HELPER_POS=
-    { read -r key VM_HELPER_POS <"/proc/$VM_HELPER/fdinfo/1"; } 2>/dev/null
-    [ "${key:-}" = pos: ]
+# From now on saves go on slowly once they are MIB into their image.
+vm_pace_saves() { # MIB
+    rm -f /run/paced
+    echo "$1" >/run/pace
 }
 
-# Waits until the save that has been started is MIB into its image and stops its helper there, so that the middle of a
-# save lasts as long as a test needs it. Fails when no save came or it was over too soon.
-vm_hold_save() { # MIB
+# Waits until the save that has been started goes slowly. Sets VM_HELPER to the pid of its libvirt_iohelper.
+vm_hold_save() {
     local end=$((SECONDS + VM_TIMEOUT))
-    VM_HELPER=
-    until vm_find_helper; do
+    until [ -e /run/paced ]; do
         [ "$SECONDS" -lt "$end" ] || { echo "no save has begun" >&2; return 1; }
+        sleep 0.01
     done
-    until vm_helper_pos && [ "$VM_HELPER_POS" -ge $(($1 << 20)) ]; do
-        if vm_gone "$VM_HELPER" || [ "$SECONDS" -ge "$end" ]; then
-            echo "the save did not reach $1 MiB" >&2
-            return 1
-        fi
-    done
-    kill -STOP "$VM_HELPER" && vm_wait 5 vm_is_stopped "$VM_HELPER" && vm_helper_pos &&
-        [ "$VM_HELPER_POS" -lt $((VM_LOAD_MIB << 20)) ]
-}
-
-vm_is_stopped() { # PID
-    grep -q '^State:.*T' "/proc/$1/status"
+    VM_HELPER=$(</run/paced)
+    grep -q '^Name:.libvirt_iohelpe$' "/proc/$VM_HELPER/status" # the kernel keeps 15 characters
 }
 
 vm_release_save() {
-    [ -n "$VM_HELPER" ] && kill -CONT "$VM_HELPER"
+    rm -f /run/pace
 }
 
-# Lets the held helper run on and kills it on its way: it dies in the middle of its work, not while it stands still.
+# In the middle of its work.
 vm_kill_helper() {
-    vm_release_save && sleep 0.02 && kill -KILL "$VM_HELPER"
+    kill -KILL "$VM_HELPER"
+    vm_release_save
 }
 
 # --- images ------------------------------------------------------------------------------------------------------------
