@@ -40,9 +40,12 @@ def timed(*command):
     return time.monotonic() - begin
 
 
-def warm_memory():
-    """Before what takes much of it: what was freed before may be the host's again."""
-    run(IO, "touch", str(3 * SIZE))
+def warm_memory(place):
+    """Before what takes much of it, for what is free may be the host's, see docs/performance.md: a file's pages, which are
+    then free and taken first. As many as who caches a file twice needs."""
+    path = os.path.join(place.store.root, "warm")
+    run(IO, "write", path, str(2 * SIZE + SIZE // 4), "1024")
+    os.unlink(path)
 
 
 def drop_caches():
@@ -121,7 +124,7 @@ def write(block, *words, count=1):
     """count: how many of the phases write, fsync, close."""
     def measure(place):
         path = place.path("written")
-        warm_memory()
+        warm_memory(place)
         took = phases(place, "write", path, SIZE, block, *words)
         os.unlink(path)
         return sum(took[:count])
@@ -153,7 +156,7 @@ def read(block, *words, cold=False):
         path = prepared(place)
         if cold:
             drop_caches()
-            warm_memory()
+            warm_memory(place)
         else:
             phases(place, "read", path, 1024)
         return phases(place, "read", path, block, *words)[0]
