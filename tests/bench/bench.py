@@ -42,9 +42,9 @@ def timed(*command):
 
 def warm_memory(place):
     """Before what takes much of it, for what is free may be the host's, see docs/performance.md: a file's pages, which are
-    then free and taken first. As many as who caches a file twice needs."""
+    then free and taken first. Not many more than are needed, for then the host gets them back at once."""
     path = os.path.join(place.store.root, "warm")
-    run(IO, "write", path, str(2 * SIZE + SIZE // 4), "1024")
+    run(IO, "write", path, str(SIZE + SIZE // 2), "1024")
     os.unlink(path)
 
 
