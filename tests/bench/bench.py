@@ -188,7 +188,7 @@ def look(what):
 def small(count, native=()):
     """native: words for where close() is no save. By hand: what no save can do without, see io.c."""
     def measure(place):
-        words = {"native": native, "by hand": ["by-hand"]}.get(place.name, ())
+        words = {"native": native, "bindfs": native, "by hand": ["by-hand"]}.get(place.name, ())
         directory = place.path("small")
         os.mkdir(directory)
         took = phases(place, "small", directory, count, *words)[0]
@@ -210,16 +210,28 @@ def opens(how, directory="outside"):
     return measure
 
 
-def listing(place):
+def many(place):
     directory = os.path.join(place.back, "many")
     if not os.path.exists(directory):
         os.mkdir(directory)
         for i in range(100000):
             os.close(os.open("%s/image.%d" % (directory, i), os.O_WRONLY | os.O_CREAT, 0o600))
-    return phases(place, "list", place.path("many"))[0]
+    return place.path("many")
+
+
+def listing(place):
+    return phases(place, "list", many(place))[0]
+
+
+def lookups(place):
+    """Of names that nobody remembers."""
+    path = many(place)
+    drop_caches()
+    return phases(place, "stat", path, LOOKUPS, 1)[0]
 
 
 OPENS = 20000
+LOOKUPS = 20000
 ALL = ["native", "bindfs", "saveseal"]
 ROWS = [
     # name, store, contenders, measure
@@ -232,11 +244,15 @@ ROWS = [
     ("stat", "tmpfs", ALL, look("stat")),
     ("1,000 files of 4 KiB, tmpfs", "tmpfs", ALL, small(1000)),
     ("list 100,000 files", "tmpfs", ALL, listing),
+    ("look up 20,000 of them", "tmpfs", ALL, lookups),
+    ("write 64 KiB and fsync, disk", "disk", ALL + ["libvirt"], write(64, "fsync", count=2)),
     ("write 1 MiB and fsync, disk", "disk", ALL + ["libvirt"], write(1024, "fsync", count=2)),
+    ("the same, 4 writers", "disk", ALL + ["libvirt"], write(1024, "fsync", "writers=4", count=2)),
     ("save to durable and sealed, disk", "disk", ALL + ["libvirt"], save(1024)),
     ("the same, header digest", "disk", ["native", "bindfs", "header", "libvirt+header"], save(1024)),
     ("the same, O_DIRECT", "disk", ALL + ["libvirt"], save(1024, "direct")),
     ("fsync and then close, disk", "disk", ALL + ["libvirt"], write(1024, "fsync", count=3)),
+    ("1,000 files of 4 KiB, native: fsync, disk", "disk", ALL, small(1000, ["fsync"])),
     ("read 1 MiB cold, disk", "disk", ALL, read(1024, cold=True)),
 ]
 RUN = ["native", "preload"]
