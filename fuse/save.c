@@ -54,13 +54,18 @@ enum ss_superseding ss_save_superseding(struct ss_fs *fs, struct ss_save *save)
     return found;
 }
 
-static uint32_t *bucket(struct ss_fs *fs, uint32_t dir, const char *name)
+static uint32_t bucket_of(uint32_t dir, const char *name)
 {
     uint32_t hash = dir * 0x9e3779b1u;
 
     for (const char *c = name; *c; c++)
         hash = (hash ^ (unsigned char)*c) * 0x01000193u;
-    return &fs->save_buckets[hash % SS_SAVE_BUCKETS];
+    return hash % SS_SAVE_BUCKETS;
+}
+
+static uint32_t *bucket(struct ss_fs *fs, uint32_t dir, const char *name)
+{
+    return &fs->save_buckets[bucket_of(dir, name)];
 }
 
 static bool is_at(const struct ss_save *save, uint32_t dir, const char *name)
@@ -102,11 +107,13 @@ static void link_name(struct ss_fs *fs, uint32_t index)
 static void unlink_name(struct ss_fs *fs, uint32_t index)
 {
     struct ss_save *save = ss_save_at(fs, index);
-    uint32_t *link = bucket(fs, ss_save_where(save)->dir, ss_save_where(save)->target);
+    uint32_t from = bucket_of(ss_save_where(save)->dir, ss_save_where(save)->target);
+    uint32_t *link = &fs->save_buckets[from];
 
     while (*link != index)
         link = &ss_save_at(fs, *link)->next;
     *link = save->next;
+    fs->save_ended[from] = atomic_fetch_add(&fs->shared->serial, 1);
     atomic_fetch_add(&fs->save_changes, 1);
 }
 
@@ -195,9 +202,11 @@ uint64_t ss_save_serial(struct ss_fs *fs)
     return atomic_load(&fs->shared->serial);
 }
 
-/* With tables held: may the family have one of that name by now? */
+/* With tables held: may the family have one of that name by now, or have had one that is published already? */
 static bool is_new_since(struct ss_fs *fs, uint32_t dir, const char *name, uint64_t since)
 {
+    if (fs->save_ended[bucket_of(dir, name)] >= since)
+        return true;
     for (uint32_t i = ss_save_first_at(fs, dir, name); i != SS_NONE; i = ss_save_next_at(fs, i))
         if (ss_save_at(fs, i)->serial >= since || atomic_load(&ss_save_at(fs, i)->shown) >= since)
             return true;

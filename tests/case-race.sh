@@ -76,6 +76,16 @@ print(bad)' "$mnt" "$1" 2>&1)" 0
     equal "and nothing is left" "$(entries "$mnt" | grep -c '^one.* draft ')" 0
 }
 
+# The same when one of them is held up after it has found no save of the name, until that of the other is published.
+one_is_late() {
+    local late="strace -f -qq -o /dev/null -e trace=pidfd_open -e inject=pidfd_open:delay_enter=20000:when=2+3"
+    stop_daemon
+    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 SAVESEALFS_RUN="$late ${SAVESEALFS_RUN:-}" start_daemon -o commit=close
+    one_name 20
+    stop_daemon
+    start_daemon -o commit=close
+}
+
 # Two strangers who changed one image and close it at the same moment: one gets the name, and the other is told.
 one_wins() { # ROUNDS
     equal "two strangers close what both have changed: one gets the name, the other EEXIST" "$(under python3 -c 'import errno, os, sys
@@ -167,6 +177,7 @@ daemon_ends() {
 start_daemon -o commit=close
 publication "$(rounds 3000)"
 one_name "$(rounds 300)"
+here one_is_late
 one_wins "$(rounds 100)"
 fleeting
 here settled

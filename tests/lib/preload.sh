@@ -53,7 +53,7 @@ differs["disk full, then saved again by the same process"]="state:image sealed i
 differs["over RLIMIT_FSIZE"]=$unseen
 differs["fsync fails, and from then on, though there is room"]="sync-failed *"
 left_by_kill=$'\n'"draft interrupted writer-vanished its writer ended without closing it" # a copy that nobody drops
-not_here="foreign_writer all_listed settled killed_daemons ended_daemons daemon_ends" # there is no daemon
+not_here="foreign_writer all_listed settled one_is_late killed_daemons ended_daemons daemon_ends" # there is no daemon
 
 # The same for the cases race and crash; these are regular expressions. Who is killed between seal and rename leaves a whole draft.
 vanished="writer-vanished its writer ended without closing it$"
