@@ -100,8 +100,37 @@ print(part, try_close(fd))' "$mnt/image")" "closed ENOSPC"
     rm "$work/disk"
 }
 
+# The most that the keeper or the worker ever had in memory, without a sanitizer's.
+peak_kib() {
+    local pid most=0 peak
+    for pid in "$daemon" $(cat "/proc/$daemon/task/$daemon/children"); do
+        peak=$(awk '$1 == "VmHWM:" {print $2}' "/proc/$pid/status")
+        [ "$peak" -le "$most" ] || most=$peak
+    done
+    echo "$most"
+}
+
+# However big what is saved: digests are taken, and data are synced, in a bounded memory.
+bounded_memory() {
+    local before saver savers=()
+    grep -qE 'libasan|libtsan' <(ldd "$SAVESEALFS") && return
+    start_daemon
+    before=$(peak_kib)
+    for saver in 1 2 3; do
+        dd if=/dev/urandom of="$mnt/big$saver" bs=1M count=400 oflag=direct status=none &
+        savers+=($!)
+    done
+    check "three saves of 400 MiB at once" wait "${savers[@]}"
+    check "are sealed" "$SAVESEAL" verify "$mnt"/big{1,2,3}
+    check "and memory has grown: $before KiB to $(peak_kib)" test "$(peak_kib)" -gt "$before"
+    check "to less than 64 MiB" test "$(peak_kib)" -lt 65536
+    rm "$mnt"/big{1,2,3}
+    check "unmounting ends the daemon with status 0" stop_daemon
+}
+
 half_way
 small
+bounded_memory
 for mode in any libvirt; do
     thin_store 320 || { not_ok "no ext4 on a loop device" && exit 1; }
     start_daemon -o "format=$mode"

@@ -10,11 +10,12 @@ python=$(PATH=/usr/bin:/bin command -v python3) || skip "no python3"
 writer=$TEST_BIN_DIR/writer
 modes=,${MOUNT_OPTIONS:-},
 
-by_itself() { # does the kernel?
+linux() { # 609: is it 6.9 or newer?
     local release
     IFS=.- read -r -a release < <(uname -r)
-    [ $((release[0] * 100 + release[1])) -ge 609 ] && [[ $modes != *,nopassthrough,* ]]
+    [ $((release[0] * 100 + release[1])) -ge "$1" ]
 }
+by_itself() { linux 609 && [[ $modes != *,nopassthrough,* ]]; } # does the kernel?
 serve() { # OPTION...: anew
     [ -z "$daemon" ] || stop_daemon || not_ok "the daemon did not end with status 0"
     start_daemon "$@"
@@ -441,8 +442,41 @@ below_overlay() {
     umount "$work/over"
 }
 
+# Several threads that write to one draft (multifd): their writes are done side by side. Each is held up before it is done, and the
+# trace tells how many had begun by then. Where drafts go through the page cache it is the kernel that writes, one after the other.
+side_by_side() {
+    if [[ $modes == *,nodirect,* ]] || ! linux 606; then
+        echo "# no direct I/O here: left out"
+        return
+    fi
+    stop_daemon
+    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 start_traced
+    check "four threads write to one draft" "$python" -c 'import os, sys, threading
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+os.ftruncate(fd, 4 << 20)
+def write(i):
+    start.wait()
+    os.pwrite(fd, os.urandom(1 << 20), i << 20)
+start = threading.Barrier(4)
+all = [threading.Thread(target=write, args=[i]) for i in range(4)]
+[one.start() for one in all]
+[one.join() for one in all]
+os.close(fd)' "$mnt/parallel"
+    check "which is sealed" sealed parallel
+    check "and the daemon does several writes at a time" test "$(most_at_once)" -gt 1
+    stop_daemon
+    start_daemon
+}
+start_traced() {
+    local trace="strace -f -qq -o $work/writes -e trace=pwrite64 -e inject=pwrite64:delay_enter=100000"
+    SAVESEALFS_RUN="$trace ${SAVESEALFS_RUN:-}" start_daemon
+}
+most_at_once() {
+    awk '/pwrite64\(/ {now++} / = / {now--} now > most {most = now} END {print most + 0}' "$work/writes"
+}
+
 start_daemon
-for part in reading renamed moved writing ahead unseen replaced fallback below_overlay; do
+for part in reading renamed moved writing ahead unseen replaced fallback below_overlay side_by_side; do
     [ $# -eq 0 ] || [[ " $* " == *" $part "* ]] || continue
     run_part $part
 done
