@@ -97,13 +97,13 @@ struct ss_shared {
     int log;     /* of the system log's socket, -1 none */
 
     uint32_t nodes_used, handles_used, saves_used; /* of the pools, guarded by tables */
-    _Atomic uint64_t serial;                       /* of the next save; ends and showings of saves take one, too */
-    _Atomic uint32_t generation;                   /* of the handle that was taken last */
-    _Atomic bool ready;                            /* the mount works, and whoever started it has been told */
-    _Atomic bool told_no_passthrough;              /* why the kernel can not read images by itself: once a mount */
-    _Atomic dev_t device;                          /* of the mount; 0 until known */
-    _Atomic uint64_t served;     /* requests answered: a worker that dies without any makes no progress */
-    _Atomic int64_t told_scarce; /* of scarce.h; CLOCK_MONOTONIC seconds, and one */
+    _Atomic uint64_t serial;          /* of the next save; ends, renames and showings of saves take one, too */
+    _Atomic uint32_t generation;      /* of the handle that was taken last */
+    _Atomic bool ready;               /* the mount works, and whoever started it has been told */
+    _Atomic bool told_no_passthrough; /* why the kernel can not read images by itself: once a mount */
+    _Atomic dev_t device;             /* of the mount; 0 until known */
+    _Atomic uint64_t served;          /* requests answered: a worker that dies without any makes no progress */
+    _Atomic int64_t told_scarce;      /* of scarce.h; CLOCK_MONOTONIC seconds, and one */
     _Atomic uint32_t restarts;
     _Atomic uint32_t upgrades;
     _Atomic uint32_t refusals; /* upgrades that were not possible */
@@ -187,7 +187,7 @@ struct ss_fs {
     uint32_t *node_buckets;
     uint32_t save_buckets[SS_SAVE_BUCKETS];
     uint32_t draft_buckets[SS_SAVE_BUCKETS]; /* of draft_index.h */
-    uint64_t save_ended[SS_SAVE_BUCKETS];    /* serial number of the last time that a save there lost its name */
+    uint64_t save_moved[SS_SAVE_BUCKETS];    /* serial number of the last time that a save there lost or got its name */
     uint32_t save_count;                     /* linked saves */
     uint32_t finished;                       /* saves that lost their name since the last trim */
 

@@ -93,6 +93,12 @@ uint32_t ss_save_next_at(struct ss_fs *fs, uint32_t index)
     return first_from(fs, save->next, ss_save_where(save)->dir, ss_save_where(save)->target);
 }
 
+/* With tables held. Whoever looked at the names there before this looks again: see is_new_since. */
+static void note_move(struct ss_fs *fs, uint32_t dir, const char *name)
+{
+    fs->save_moved[bucket_of(dir, name)] = atomic_fetch_add(&fs->shared->serial, 1);
+}
+
 /* With tables held. Newest first. */
 static void link_name(struct ss_fs *fs, uint32_t index)
 {
@@ -107,13 +113,12 @@ static void link_name(struct ss_fs *fs, uint32_t index)
 static void unlink_name(struct ss_fs *fs, uint32_t index)
 {
     struct ss_save *save = ss_save_at(fs, index);
-    uint32_t from = bucket_of(ss_save_where(save)->dir, ss_save_where(save)->target);
-    uint32_t *link = &fs->save_buckets[from];
+    uint32_t *link = bucket(fs, ss_save_where(save)->dir, ss_save_where(save)->target);
 
     while (*link != index)
         link = &ss_save_at(fs, *link)->next;
     *link = save->next;
-    fs->save_ended[from] = atomic_fetch_add(&fs->shared->serial, 1);
+    note_move(fs, ss_save_where(save)->dir, ss_save_where(save)->target);
     atomic_fetch_add(&fs->save_changes, 1);
 }
 
@@ -205,7 +210,7 @@ uint64_t ss_save_serial(struct ss_fs *fs)
 /* With tables held: may the family have one of that name by now, or have had one that is published already? */
 static bool is_new_since(struct ss_fs *fs, uint32_t dir, const char *name, uint64_t since)
 {
-    if (fs->save_ended[bucket_of(dir, name)] >= since)
+    if (fs->save_moved[bucket_of(dir, name)] >= since)
         return true;
     for (uint32_t i = ss_save_first_at(fs, dir, name); i != SS_NONE; i = ss_save_next_at(fs, i))
         if (ss_save_at(fs, i)->serial >= since || atomic_load(&ss_save_at(fs, i)->shown) >= since)
@@ -350,8 +355,10 @@ void ss_save_relink(struct ss_fs *fs, uint32_t index, uint32_t dir, const char *
     snprintf(place->target, sizeof place->target, "%s", name);
     ss_node_ref(fs, dir);
     atomic_store(&save->place, !save->place);
-    if (save->linked)
+    if (save->linked) {
         link_name(fs, index);
+        note_move(fs, dir, name);
+    }
     ss_node_unref(fs, old);
     pthread_mutex_unlock(&fs->tables);
 }

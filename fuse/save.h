@@ -170,13 +170,14 @@ enum ss_superseding ss_save_superseding(struct ss_fs *fs, struct ss_save *save);
 uint32_t ss_save_first_at(struct ss_fs *fs, uint32_t dir, const char *name);
 uint32_t ss_save_next_at(struct ss_fs *fs, uint32_t index); /* of the same name */
 
-/* Grows with each save that is begun, shown or ended: see ss_save_begin. */
+/* Grows with each save that is begun, shown, renamed or ended: see ss_save_begin. */
 uint64_t ss_save_serial(struct ss_fs *fs);
 
 /* Begins a save of name in directory node dir for the process of tid (or gives the one that another of its threads has
  * just announced), linked under its name, with one reference for the caller. base is the image to edit, open for
  * reading, or -1; taken over also on error. since: ss_save_serial before the caller found that his family has none; if
- * one of that name was begun, shown or ended since, nothing is begun. Returns 0, -EAGAIN (that), -ENFILE, -ENOMEM. */
+ * one of that name was begun, shown, renamed or ended since, nothing is begun. Returns 0, -EAGAIN (that), -ENFILE,
+ * -ENOMEM. */
 int ss_save_begin(struct ss_fs *fs, pid_t tid, uint32_t dir, const char *name, int base, bool exclusive, uint64_t since,
                   uint32_t *index);
 

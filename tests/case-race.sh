@@ -78,12 +78,38 @@ print(bad)' "$mnt" "$1" 2>&1)" 0
 
 # The same when one of them is held up after it has found no save of the name, until that of the other is published.
 one_is_late() {
-    local late="strace -f -qq -o /dev/null -e trace=pidfd_open -e inject=pidfd_open:delay_enter=20000:when=2+3"
-    stop_daemon
-    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 SAVESEALFS_RUN="$late ${SAVESEALFS_RUN:-}" start_daemon -o commit=close
+    serve_late 20 2+3 # not always: both would be
     one_name 20
+    serve_late 100 1+1
+    equal "a draft is renamed to a name that is just being opened: what both write is in it" "$(under python3 -c 'import os, sys, threading, time
+def edit(path):
+    start.wait()
+    fd = os.open(path, os.O_WRONLY)
+    os.pwrite(fd, b"x", 0)
+    os.close(fd)
+def replace(path):
+    fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT)
+    os.write(fd, b"new")
+    start.wait()
+    time.sleep(0.005) # the other one has looked
+    os.rename(path + ".new", path)
+    time.sleep(0.15) # and has opened it
+    os.close(fd)
+for i in range(10):
+    path, start = f"{sys.argv[1]}/over{i}", threading.Barrier(2)
+    with open(path, "w") as file: file.write("old")
+    both = [threading.Thread(target=one, args=[path]) for one in (edit, replace)]
+    [one.start() for one in both]
+    [one.join() for one in both]
+    with open(path) as file: print(file.read())' "$mnt" 2>&1 | sort -u)" xew
+    equal "and nothing is left" "$(entries "$mnt" | grep -c '^over.* draft ')" 0
     stop_daemon
     start_daemon -o commit=close
+}
+serve_late() { # MS WHEN: so long do these of each thread's looks at who opens take
+    local late="strace -f -qq -o /dev/null -e trace=pidfd_open -e inject=pidfd_open:delay_enter=${1}000:when=$2"
+    stop_daemon
+    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 SAVESEALFS_RUN="$late ${SAVESEALFS_RUN:-}" start_daemon -o commit=close
 }
 
 # Two strangers who changed one image and close it at the same moment: one gets the name, and the other is told.
