@@ -63,10 +63,11 @@ case_cleanup() {
 
 # --- killing ---
 
-# A daemon and an image to look at.
+# A daemon and an image to look at, which has its name: whoever gives up for good before that leaves its draft.
 begin() { # [OPTION...]
     start_daemon "$@"
     head -c 50000 /dev/urandom >"$mnt/probe"
+    check "there is an image" wait_until 10 test -e "$back/probe"
 }
 
 # end TEXT: everything in the mount is settled, and the daemon ends with status 0.
