@@ -450,7 +450,7 @@ side_by_side() {
         return
     fi
     stop_daemon
-    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 start_traced
+    start_held_up "$work/writes" pwrite64 100000
     check "four threads write to one draft" "$python" -c 'import os, sys, threading
 fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
 os.ftruncate(fd, 4 << 20)
@@ -466,10 +466,6 @@ os.close(fd)' "$mnt/parallel"
     check "and the daemon does several writes at a time" test "$(most_at_once)" -gt 1
     stop_daemon
     start_daemon
-}
-start_traced() {
-    local trace="strace -f -qq -o $work/writes -e trace=pwrite64 -e inject=pwrite64:delay_enter=100000"
-    SAVESEALFS_RUN="$trace ${SAVESEALFS_RUN:-}" start_daemon
 }
 most_at_once() {
     awk '/pwrite64\(/ {now++} / = / {now--} now > most {most = now} END {print most + 0}' "$work/writes"

@@ -78,9 +78,11 @@ print(bad)' "$mnt" "$1" 2>&1)" 0
 
 # The same when one of them is held up after it has found no save of the name, until that of the other is published.
 one_is_late() {
-    serve_late 20 2+3 # not always: both would be
+    stop_daemon
+    start_held_up /dev/null pidfd_open 20000:when=2+3 -o commit=close # not always: both would be
     one_name 20
-    serve_late 100 1+1
+    stop_daemon
+    start_held_up /dev/null pidfd_open 100000 -o commit=close
     equal "a draft is renamed to a name that is just being opened: what both write is in it" "$(under python3 -c 'import os, sys, threading, time
 def edit(path):
     start.wait()
@@ -105,11 +107,6 @@ for i in range(10):
     equal "and nothing is left" "$(entries "$mnt" | grep -c '^over.* draft ')" 0
     stop_daemon
     start_daemon -o commit=close
-}
-serve_late() { # MS WHEN: so long do these of each thread's looks at who opens take
-    local late="strace -f -qq -o /dev/null -e trace=pidfd_open -e inject=pidfd_open:delay_enter=${1}000:when=$2"
-    stop_daemon
-    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 SAVESEALFS_RUN="$late ${SAVESEALFS_RUN:-}" start_daemon -o commit=close
 }
 
 # Two strangers who changed one image and close it at the same moment: one gets the name, and the other is told.
