@@ -7,6 +7,8 @@
 #ifndef SAVESEAL_CORE_CRYPTO_H
 #define SAVESEAL_CORE_CRYPTO_H
 
+#include "lanes.h"
+
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 
@@ -19,6 +21,7 @@ struct ss_crypto {
 #define SS_CRYPTO_MEMBER(name) __typeof__ (&(name))(name);
     SS_CRYPTO_FUNCTIONS(SS_CRYPTO_MEMBER)
 #undef SS_CRYPTO_MEMBER
+    const struct ss_lanes_functions *lanes; /* what is quicker for many blocks; NULL: nothing */
 };
 
 /* NULL when libcrypto can't be loaded. Thread-safe. */

@@ -114,9 +114,10 @@ int ss_digest_of(const void *bytes, size_t len, struct ss_sha256 *digest)
  * The file is cut into units of 512 KiB, each of which yields one digest of level 1. Threads take units in order and
  * finish them in any; a ring of slots puts the digests back into order for the tree. */
 
-#define MAX_THREADS 64 /* with a buffer of UNIT_SIZE each: 32 MiB */
+#define MAX_THREADS 64 /* with a buffer of UNIT_SIZE and lanes each: 45 MiB */
 #define RING_SIZE 256U /* how far a thread may be ahead of the slowest */
 #define PROGRESS_STEP (UINT64_C(64) << 20)
+#define WIDE_UNITS 8 /* from so many on it pays to widen the hashers */
 
 struct slot {
     uint64_t units; /* 1, or as many as lie in a hole */
@@ -241,7 +242,8 @@ static void hash_blocks(struct ss_hasher *hasher, unsigned char *buf, size_t len
                         struct ss_sha256 *digest)
 {
     struct ss_sha256 block[SS_TREE_FANOUT] = {0};
-    size_t blocks = (len + BLOCK_SIZE - 1) / BLOCK_SIZE;
+    struct ss_hasher_job job[SS_TREE_FANOUT] = {0};
+    size_t blocks = (len + BLOCK_SIZE - 1) / BLOCK_SIZE, jobs = 0;
 
     memset(buf + len, 0, blocks * BLOCK_SIZE - len);
     for (size_t i = 0; i < blocks; i++) {
@@ -249,8 +251,9 @@ static void hash_blocks(struct ss_hasher *hasher, unsigned char *buf, size_t len
         if (is_zero(data)) /* disk images are full of them */
             block[i] = ss_digest_of_hole[0];
         else
-            ss_hasher_digest(hasher, data, BLOCK_SIZE, &block[i]);
+            job[jobs++] = (struct ss_hasher_job){.bytes = data, .digest = &block[i]};
     }
+    ss_hasher_digest_many(hasher, job, jobs, BLOCK_SIZE);
     if (is_file && blocks == 1)
         *digest = block[0];
     else
@@ -308,6 +311,8 @@ static void *work(void *argument)
     uint64_t unit;
 
     int err = ss_hasher_open(&hasher);
+    if (err == 0 && run->units >= WIDE_UNITS)
+        ss_hasher_widen(&hasher);
     if (err == 0 && !buf)
         err = -ENOMEM;
     while ((slot = take_unit(run, &unit))) {
@@ -315,6 +320,7 @@ static void *work(void *argument)
             err = hash_unit(&run->from, &hasher, buf, unit, &digest);
         finish_unit(run, slot, &digest, err);
     }
+    ss_hasher_close(&hasher);
     return NULL;
 }
 

@@ -16,6 +16,7 @@ static SHA256_CTX *context(struct ss_hasher *hasher)
 int ss_hasher_open(struct ss_hasher *hasher)
 {
     hasher->crypto = ss_crypto();
+    hasher->lanes = NULL;
     if (!hasher->crypto)
         return -ENOSYS;
     hasher->crypto->SHA256_Init(context(hasher));
@@ -37,4 +38,26 @@ void ss_hasher_digest(struct ss_hasher *hasher, const void *bytes, size_t len, s
 {
     ss_hasher_add(hasher, bytes, len);
     ss_hasher_finish(hasher, digest);
+}
+
+void ss_hasher_widen(struct ss_hasher *hasher)
+{
+    if (!hasher->lanes && hasher->crypto->lanes)
+        hasher->lanes = hasher->crypto->lanes->open();
+}
+
+void ss_hasher_close(struct ss_hasher *hasher)
+{
+    if (hasher->lanes)
+        hasher->crypto->lanes->close(hasher->lanes);
+    hasher->lanes = NULL;
+}
+
+void ss_hasher_digest_many(struct ss_hasher *hasher, const struct ss_hasher_job job[], size_t count, size_t len)
+{
+    if (hasher->lanes && hasher->crypto->lanes->digest(hasher->lanes, job, count, len))
+        return;
+    ss_hasher_close(hasher); /* they failed, if there were any */
+    for (size_t i = 0; i < count; i++)
+        ss_hasher_digest(hasher, job[i].bytes, len, job[i].digest);
 }

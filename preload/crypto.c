@@ -88,7 +88,7 @@ const struct ss_crypto *ss_crypto(void)
     if (atomic_load(&spoilt))
         return NULL;
     begin_loading();
-    struct ss_crypto here;
+    struct ss_crypto here = {0}; /* lanes are not for the memory of others */
     bool found = look_up(&here);
     if (found)
         store(&here);

@@ -37,6 +37,10 @@ openssl=$(grep -lE '#include <openssl/' "${c_files[@]}" | grep -v '^core/crypto.
 [ -z "$openssl" ] || echo "$openssl"
 report "only core/crypto.h includes OpenSSL" "$([ -z "$openssl" ]; echo $?)"
 
+multibuffer=$(grep -lE '#include <intel-ipsec-mb' "${c_files[@]}" | grep -v '^core/lanes.c$')
+[ -z "$multibuffer" ] || echo "$multibuffer"
+report "only core/lanes.c includes libipsec-mb" "$([ -z "$multibuffer" ]; echo $?)"
+
 exported() { nm -D --defined-only "$build/$1" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort; }
 differences=$(diff <(tr ' ' '\n' <preload/hooks.txt | sort) <(exported preload/libsaveseal-preload.so))
 [ -z "$differences" ] || echo "$differences"
