@@ -30,9 +30,11 @@ timed() { # COMMAND...: seconds into $took
     took=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN {print b - a}')
 }
 
-# As in bench.py: an image's pages and a guest's, which are then free.
-warm_memory() {
-    "$IO" write "$work/warm" 1400 1024 >/dev/null && rm "$work/warm" && "$IO" touch 1400
+# Guest and image are more than the host may leave us of the memory that is free (docs/performance.md). So none is left free:
+# it is all full of a sparse file's pages, which are the kernel's to drop, as on a machine that has run for a while.
+fill_memory() {
+    [ -e "$work/holes" ] || truncate -s "$(awk '$1 == "MemTotal:" {print $2}' /proc/meminfo)K" "$work/holes"
+    cat "$work/holes" >/dev/null
 }
 
 inside() { # ROUNDS
@@ -46,10 +48,10 @@ inside() { # ROUNDS
         for name in "${order[@]}"; do
             [ "$name" != bindfs ] || mountpoint -q "$work/bindfs" || continue
             sync
-            warm_memory
+            fill_memory
             timed vm save vm1 "$work/$name/image.sav" || return
             saved=$took
-            warm_memory
+            fill_memory
             timed vm restore "$work/$name/image.sav" || return
             [ "$round" = 0 ] || echo "$name $saved $took" # the first is not counted
             rm "$work/$name/image.sav"
