@@ -255,12 +255,20 @@ static int32_t make_draft_known(struct ss_fs *fs, int draft)
     return fd < 0 ? 0 : make_known(fs, fd);
 }
 
+/* What the kernel writes past the page cache would have to be read from the disk again to be digested; what goes
+ * through us is digested on its way. */
+static bool is_better_through_us(struct ss_fs *fs, struct ss_save *save)
+{
+    return fs->digest_full && atomic_load(&save->unbuffered);
+}
+
 /* As with images, all that are open at a time must agree: so it begins with the first. */
 static int32_t draft_backing(struct ss_fs *fs, struct ss_save *save)
 {
     int draft = atomic_load(&save->draft);
 
-    if (atomic_load(&save->backing) != 0 || !fs->marked_only || draft < 0 || !atomic_load(&fs->passthrough))
+    if (atomic_load(&save->backing) != 0 || !fs->marked_only || draft < 0 || !atomic_load(&fs->passthrough) ||
+        is_better_through_us(fs, save))
         return atomic_load(&save->backing);
     int32_t made = make_draft_known(fs, draft), surplus = made;
     pthread_mutex_lock(&save->state);

@@ -24,8 +24,8 @@ bool ss_passthrough_open_image(struct ss_fs *fs, struct ss_node *node, struct ss
                                struct fuse_file_info *fi);
 
 /* A save's node is being opened, its handle counted. Where the user says that all images have a mark of their own and
- * there is a draft, the kernel writes that by itself; else data goes through us, without the kernel's page cache in
- * between. */
+ * there is a draft, the kernel writes that by itself (but not with O_DIRECT, when all of it is to be digested); else
+ * data goes through us, without the kernel's page cache in between. */
 void ss_passthrough_open_save(struct ss_fs *fs, struct ss_save *save, struct fuse_file_info *fi);
 
 /* With tables held: the kernel may forget that number (0: none). */

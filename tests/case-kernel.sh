@@ -183,6 +183,7 @@ END
         check "and is not left there" test "$(cached "$back/direct")" -lt 1000000
     fi
     check "it is sealed" sealed direct
+    rm "$mnt/direct"
 }
 
 writing() {
@@ -293,6 +294,7 @@ unseen() {
     cp "$mnt/save" "$mnt/copy"
     check "a copy of an image is one as well" sealed copy
     over_and_over
+    o_direct # seen: it is no save image of libvirt, and is saved
     if by_itself; then
         equal "anything else is refused at close()" "$("$writer" "$mnt/else" create write:100K close)" "close: EINVAL"
         becomes "and kept" else "draft interrupted writes-unseen -o format=libvirt, and this is no save image of libvirt"

@@ -443,4 +443,5 @@ def told(name, result):
     return text + " %+.2f (%+.2f to %+.2f)" % tuple(result["us_more"].values()) if "us_more" in result else text
 
 
-main()
+if __name__ == "__main__":
+    main()
