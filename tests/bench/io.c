@@ -6,7 +6,6 @@
  *   io opens FILE COUNT read|write|fopen                       opens and closes a file that is there; one phase
  *   io small DIR COUNT [fsync|by-hand]                         creates COUNT files of 4 KiB; one phase
  *   io list DIR                                                one phase
- *   io touch MIB                                               no phase
  *
  * What is written looks like a complete save image of libvirt; it is not compressible and has no zero blocks. */
 #include <dirent.h>
@@ -20,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
@@ -276,17 +274,6 @@ static void list(const char *path)
     printf("%.6f %lu\n", now() - begin, names);
 }
 
-/* A virtual machine may give free memory back to its host, which makes it anew, page by page and slowly, when it is
- * used again. Uses that much of it, so that what is measured next does not pay for that. */
-static void touch(size_t size)
-{
-    size_t most = (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 4 * 3;
-
-    if (mmap(NULL, size < most ? size : most, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
-             0) == MAP_FAILED)
-        fail("mmap");
-}
-
 int main(int argc, char **argv)
 {
     const char *what = argc > 2 ? argv[1] : "";
@@ -303,10 +290,8 @@ int main(int argc, char **argv)
         make_small(argv[2], atoi(argv[3]), has(argc - 4, argv + 4, "fsync"), has(argc - 4, argv + 4, "by-hand"));
     else if (strcmp(what, "list") == 0)
         list(argv[2]);
-    else if (strcmp(what, "touch") == 0)
-        touch((size_t)atol(argv[2]) << 20);
     else {
-        fputs("usage: io write|read|open|stat|opens|small|list|touch ...\n", stderr);
+        fputs("usage: io write|read|open|stat|opens|small|list ...\n", stderr);
         return 2;
     }
     return 0;
