@@ -117,7 +117,6 @@ int ss_digest_of(const void *bytes, size_t len, struct ss_sha256 *digest)
 #define MAX_THREADS 64 /* with a buffer of UNIT_SIZE and lanes each: 45 MiB */
 #define RING_SIZE 256U /* how far a thread may be ahead of the slowest */
 #define PROGRESS_STEP (UINT64_C(64) << 20)
-#define WIDE_UNITS 8 /* from so many on it pays to widen the hashers */
 
 struct slot {
     uint64_t units; /* 1, or as many as lie in a hole */
@@ -311,8 +310,6 @@ static void *work(void *argument)
     uint64_t unit;
 
     int err = ss_hasher_open(&hasher);
-    if (err == 0 && run->units >= WIDE_UNITS)
-        ss_hasher_widen(&hasher);
     if (err == 0 && !buf)
         err = -ENOMEM;
     while ((slot = take_unit(run, &unit))) {

@@ -17,6 +17,7 @@ int ss_hasher_open(struct ss_hasher *hasher)
 {
     hasher->crypto = ss_crypto();
     hasher->lanes = NULL;
+    hasher->done = 0;
     if (!hasher->crypto)
         return -ENOSYS;
     hasher->crypto->SHA256_Init(context(hasher));
@@ -40,17 +41,21 @@ void ss_hasher_digest(struct ss_hasher *hasher, const void *bytes, size_t len, s
     ss_hasher_finish(hasher, digest);
 }
 
-void ss_hasher_widen(struct ss_hasher *hasher)
-{
-    if (!hasher->lanes && hasher->crypto->lanes)
-        hasher->lanes = hasher->crypto->lanes->open();
-}
-
 void ss_hasher_close(struct ss_hasher *hasher)
 {
     if (hasher->lanes)
         hasher->crypto->lanes->close(hasher->lanes);
     hasher->lanes = NULL;
+}
+
+/* Tried once. */
+static void widen_when_worth_it(struct ss_hasher *hasher, size_t more)
+{
+    if (hasher->done >= SS_HASHER_NARROW)
+        return;
+    hasher->done += more;
+    if (hasher->done >= SS_HASHER_NARROW && hasher->crypto->lanes)
+        hasher->lanes = hasher->crypto->lanes->open();
 }
 
 void ss_hasher_digest_many(struct ss_hasher *hasher, const struct ss_hasher_job job[], size_t count, size_t len)
@@ -60,4 +65,5 @@ void ss_hasher_digest_many(struct ss_hasher *hasher, const struct ss_hasher_job 
     ss_hasher_close(hasher); /* they failed, if there were any */
     for (size_t i = 0; i < count; i++)
         ss_hasher_digest(hasher, job[i].bytes, len, job[i].digest);
+    widen_when_worth_it(hasher, count * len);
 }

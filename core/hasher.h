@@ -10,10 +10,11 @@
 struct ss_crypto;
 struct ss_lanes;
 
-/* One thread's hashing. Needs no closing unless it was widened. */
+/* One thread's hashing. Needs no closing before ss_hasher_digest_many has digested SS_HASHER_NARROW bytes. */
 struct ss_hasher {
     const struct ss_crypto *crypto;
-    struct ss_lanes *lanes; /* NULL: not widened, or that is not possible here */
+    struct ss_lanes *lanes; /* NULL: not yet, not any more, or not possible here */
+    size_t done;            /* bytes by ss_hasher_digest_many, as long as they are less than SS_HASHER_NARROW */
     uint64_t context[16];   /* room for libcrypto's */
 };
 
@@ -27,17 +28,17 @@ void ss_hasher_finish(struct ss_hasher *hasher, struct ss_sha256 *digest);
 /* The two in one. */
 void ss_hasher_digest(struct ss_hasher *hasher, const void *bytes, size_t len, struct ss_sha256 *digest);
 
-/* Many blocks are to be digested: prepares for that what there is (core/lanes.h). Costs some 0.1 ms and 200 KiB, so it
- * pays off from some MiB on. */
-void ss_hasher_widen(struct ss_hasher *hasher);
-void ss_hasher_close(struct ss_hasher *hasher);
-
 struct ss_hasher_job {
     const void *bytes;
     struct ss_sha256 *digest;
 };
 
-/* Digests of count blocks of len bytes each: the same as with ss_hasher_digest one by one. */
+#define SS_HASHER_NARROW ((size_t)1 << 20)
+
+/* Digests of count blocks of len bytes each, less than 64 KiB: the same as with ss_hasher_digest one by one. After
+ * SS_HASHER_NARROW bytes it takes what is faster, if there is anything (core/lanes.h), which is not worth its 0.1 ms
+ * and 200 KiB before. */
 void ss_hasher_digest_many(struct ss_hasher *hasher, const struct ss_hasher_job job[], size_t count, size_t len);
+void ss_hasher_close(struct ss_hasher *hasher);
 
 #endif

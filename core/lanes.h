@@ -1,6 +1,6 @@
-/* SHA-256 of several blocks of one length at a time, each in a lane of the processor's vector registers: up to three
- * times as fast as one after the other. By libipsec-mb, where the build found it; crypto.h says whether there is any.
- */
+/* SHA-256 of several blocks of one length at a time, each in a lane of the processor's vector registers: with AVX-512
+ * three times as fast as one after the other. By libipsec-mb, where the build found it; crypto.h says whether there is
+ * any. */
 #ifndef SAVESEAL_CORE_LANES_H
 #define SAVESEAL_CORE_LANES_H
 
@@ -18,8 +18,8 @@ struct ss_lanes_functions {
     struct ss_lanes *(*open)(void);
     void (*close)(struct ss_lanes *lanes);
 
-    /* Digests count blocks of len bytes. Returns false when something is wrong with the library: then no digest is to
-     * be believed, and the lanes are not to be used any more. */
+    /* Digests count blocks of len bytes each, less than 64 KiB. Returns false when something is wrong with the library:
+     * then no digest is to be believed, and the lanes are not to be used any more. */
     bool (*digest)(struct ss_lanes *lanes, const struct ss_hasher_job *jobs, size_t count, size_t len);
 };
 

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 
 #include "core/util.h"
 #include "log.h"
@@ -259,7 +261,11 @@ static int32_t make_draft_known(struct ss_fs *fs, int draft)
  * through us is digested on its way. */
 static bool is_better_through_us(struct ss_fs *fs, struct ss_save *save)
 {
-    return fs->digest_full && atomic_load(&save->unbuffered);
+    struct statfs st;
+
+    if (!fs->digest_full || !atomic_load(&save->unbuffered))
+        return false;
+    return fstatfs(atomic_load(&save->draft), &st) == 0 && st.f_type != TMPFS_MAGIC;
 }
 
 /* As with images, all that are open at a time must agree: so it begins with the first. */

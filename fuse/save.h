@@ -108,7 +108,7 @@ struct ss_save {
      */
     pthread_mutex_t syncing;
 
-    _Atomic bool unbuffered;  /* opened with O_DIRECT: is not to stay in the page cache */
+    _Atomic bool unbuffered; /* was opened with O_DIRECT: is not to stay in the page cache, nor to be written past it */
     _Atomic uint64_t changes; /* counts completed changes of content */
 
     pthread_mutex_t state;

@@ -294,7 +294,9 @@ unseen() {
     cp "$mnt/save" "$mnt/copy"
     check "a copy of an image is one as well" sealed copy
     over_and_over
-    o_direct # seen: it is no save image of libvirt, and is saved
+    [ "$(stat -f -c %T "$back")" = tmpfs ] || o_direct # seen: it is no save image of libvirt, and is saved
+    in_two_ways direct plain
+    in_two_ways plain direct
     if by_itself; then
         equal "anything else is refused at close()" "$("$writer" "$mnt/else" create write:100K close)" "close: EINVAL"
         becomes "and kept" else "draft interrupted writes-unseen -o format=libvirt, and this is no save image of libvirt"
@@ -308,6 +310,35 @@ unseen() {
     equal "where savesealfs writes and sees each write, anything is saved" "$("$writer" "$mnt/seen" create write:100K close)" ""
     check "and sealed" sealed seen
     serve
+}
+
+# Two descriptors, with O_DIRECT and without, and the header as libvirt ends it. Only one of the two ways may be taken, by
+# the kernel or through us, whoever comes first.
+in_two_ways() { # FIRST SECOND: direct|plain
+    local dir
+    for dir in "$work" "$mnt"; do
+        "$python" - "$dir/$1-$2" "$@" <<'END'
+import mmap, os, struct, sys
+path, ways = sys.argv[1], {"direct": os.O_DIRECT, "plain": 0}
+block = mmap.mmap(-1, 1 << 16)
+block[:36] = b"LibvirtQemudPart" + struct.pack("=5I", 2, 4000, 0, 0, 0)
+first = os.open(path, os.O_CREAT | os.O_WRONLY | ways[sys.argv[2]])
+for i in range(0, 40, 2):
+    os.pwrite(first, block, i << 16)
+    block[:36] = struct.pack("=9I", *range(i, i + 9))
+second = os.open(path, os.O_WRONLY | ways[sys.argv[3]])
+for i in range(1, 40, 2):
+    block[:4] = struct.pack("=I", i)
+    os.pwrite(second if i % 4 == 1 else first, block, i << 16)
+os.close(first)
+os.close(second)
+last = os.open(path, os.O_WRONLY)
+os.write(last, b"LibvirtQemudSave")
+os.close(last)
+END
+    done
+    check "opened $1, and then $2: it is sealed" sealed "$1-$2"
+    check "and is what was written" cmp "$work/$1-$2" "$mnt/$1-$2"
 }
 
 # The old version stays until the new one says that it is complete; a writer that dies leaves its draft.
