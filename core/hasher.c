@@ -18,6 +18,7 @@ int ss_hasher_open(struct ss_hasher *hasher)
     hasher->crypto = ss_crypto();
     hasher->lanes = NULL;
     hasher->done = 0;
+    hasher->tried = false;
     if (!hasher->crypto)
         return -ENOSYS;
     hasher->crypto->SHA256_Init(context(hasher));
@@ -48,22 +49,22 @@ void ss_hasher_close(struct ss_hasher *hasher)
     hasher->lanes = NULL;
 }
 
-/* Tried once. */
-static void widen_when_worth_it(struct ss_hasher *hasher, size_t more)
+static void widen_when_worth_it(struct ss_hasher *hasher)
 {
-    if (hasher->done >= SS_HASHER_NARROW)
+    if (hasher->tried || hasher->done < SS_HASHER_NARROW)
         return;
-    hasher->done += more;
-    if (hasher->done >= SS_HASHER_NARROW && hasher->crypto->lanes)
+    hasher->tried = true;
+    if (hasher->crypto->lanes)
         hasher->lanes = hasher->crypto->lanes->open();
 }
 
 void ss_hasher_digest_many(struct ss_hasher *hasher, const struct ss_hasher_job job[], size_t count, size_t len)
 {
+    widen_when_worth_it(hasher);
     if (hasher->lanes && hasher->crypto->lanes->digest(hasher->lanes, job, count, len))
         return;
     ss_hasher_close(hasher); /* they failed, if there were any */
     for (size_t i = 0; i < count; i++)
         ss_hasher_digest(hasher, job[i].bytes, len, job[i].digest);
-    widen_when_worth_it(hasher, count * len);
+    hasher->done += hasher->tried ? 0 : count * len;
 }

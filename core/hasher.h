@@ -2,6 +2,7 @@
 #ifndef SAVESEAL_CORE_HASHER_H
 #define SAVESEAL_CORE_HASHER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,11 +11,12 @@
 struct ss_crypto;
 struct ss_lanes;
 
-/* One thread's hashing. Needs no closing before ss_hasher_digest_many has digested SS_HASHER_NARROW bytes. */
+/* One thread's hashing. Needs no closing where ss_hasher_digest_many was called once at most. */
 struct ss_hasher {
     const struct ss_crypto *crypto;
     struct ss_lanes *lanes; /* NULL: not yet, not any more, or not possible here */
-    size_t done;            /* bytes by ss_hasher_digest_many, as long as they are less than SS_HASHER_NARROW */
+    bool tried;             /* to have them */
+    size_t done;            /* until then: bytes of ss_hasher_digest_many */
     uint64_t context[16];   /* room for libcrypto's */
 };
 
@@ -33,7 +35,7 @@ struct ss_hasher_job {
     struct ss_sha256 *digest;
 };
 
-#define SS_HASHER_NARROW ((size_t)1 << 20)
+#define SS_HASHER_NARROW SS_DIGEST_UNIT
 
 /* Digests of count blocks of len bytes each, less than 64 KiB: the same as with ss_hasher_digest one by one. After
  * SS_HASHER_NARROW bytes it takes what is faster, if there is anything (core/lanes.h), which is not worth its 0.1 ms

@@ -6,7 +6,8 @@
 #include "ahead.h"
 #include "content.h"
 
-#define STEP (UINT64_C(32) << 20) /* bytes: some tenths of a second for a disk, little to redo */
+#define STEP (UINT64_C(32) << 20)           /* bytes: some tenths of a second for a disk, little to redo */
+#define UNBUFFERED_STEP (UINT64_C(8) << 20) /* of a save with O_DIRECT: it takes up that much of the page cache */
 #define TICK_MS 20U
 #define REST_MS 320U /* between two looks when nothing happens */
 
@@ -15,6 +16,12 @@ struct look {
     bool unseen; /* there are drafts that the kernel writes by itself */
     bool grown;  /* one of them has grown */
 };
+
+/* After so many bytes it is synced. */
+static uint64_t step_of(struct ss_save *save)
+{
+    return atomic_load(&save->unbuffered) ? UNBUFFERED_STEP : STEP;
+}
 
 /* Is it being written? */
 static bool is_written(struct ss_save *save)
@@ -48,7 +55,7 @@ static void look_at(struct ss_fs *fs, struct ss_save *save, struct look *look)
     save->looked_at = progress;
     if (progress < save->written_out)
         save->written_out = progress;
-    if (progress - save->written_out < STEP)
+    if (progress - save->written_out < step_of(save))
         return;
     save->written_out = progress;
     if (unseen)
@@ -131,8 +138,8 @@ void ss_writeout_notice(struct ss_fs *fs)
 
 void ss_writeout_written(struct ss_fs *fs, struct ss_save *save, size_t size)
 {
-    uint64_t before = atomic_fetch_add(&save->written, size);
+    uint64_t before = atomic_fetch_add(&save->written, size), step = step_of(save);
 
-    if (before / (STEP / 2) != (before + size) / (STEP / 2)) /* twice a step: the thread counts from another place */
+    if (before / (step / 2) != (before + size) / (step / 2)) /* twice a step: the thread counts from another place */
         ss_writeout_notice(fs);
 }

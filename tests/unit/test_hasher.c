@@ -39,7 +39,8 @@ static void assert_digests(struct ss_hasher *hasher, size_t count, size_t len)
 
 static void widen(struct ss_hasher *hasher)
 {
-    assert_digests(hasher, 255, 4096);
+    assert_digests(hasher, 127, 4096);
+    assert_digests(hasher, 1, 4096);
     assert_null(hasher->lanes);
     assert_digests(hasher, 1, 4096);
 }
@@ -71,11 +72,12 @@ static void test_many(void **state)
     assert_null(hasher.lanes);
 }
 
-static int open_now;
+static int open_now, opened;
 
 static struct ss_lanes *open_broken(void)
 {
     open_now++;
+    opened++;
     return (struct ss_lanes *)(void *)&open_now;
 }
 
@@ -107,11 +109,10 @@ static void test_broken_lanes(void **state)
     hasher.crypto = &crypto;
     point_to_blocks(bytes);
     widen(&hasher);
-    assert_int_equal(open_now, 1);
-    assert_digests(&hasher, 100, 4096);
-    assert_int_equal(open_now, 0);
+    assert_int_equal(opened, 1);
+    assert_int_equal(open_now, 0); /* they failed */
     assert_digests(&hasher, 1000, 4096);
-    assert_int_equal(open_now, 0); /* not tried again */
+    assert_int_equal(opened, 1); /* not tried again */
     ss_hasher_close(&hasher);
     assert_int_equal(open_now, 0);
 }
@@ -127,7 +128,7 @@ static void *digest_again_and_again(void *bytes)
         work[i] = (struct ss_hasher_job){.bytes = (unsigned char *)bytes + i, .digest = &mine[i]};
     for (int round = 0; round < 50; round++) {
         wrong += ss_hasher_open(&hasher) != 0;
-        for (int i = 0; i < 3; i++) /* the third time in lanes */
+        for (int i = 0; i < 2; i++) /* the second time in lanes */
             ss_hasher_digest_many(&hasher, work, 128, 4096);
         for (size_t i = 0; i < 128; i++) {
             ss_hasher_digest(&hasher, work[i].bytes, 4096, &one);
