@@ -114,6 +114,7 @@ int ss_digest_of(const void *bytes, size_t len, struct ss_sha256 *digest)
  * The file is cut into units of 512 KiB, each of which yields one digest of level 1. Threads take units in order and
  * finish them in any; a ring of slots puts the digests back into order for the tree. */
 
+#define AHEAD_UNITS 4  /* for each thread: what is digested ahead may be little */
 #define MAX_THREADS 64 /* with a buffer of UNIT_SIZE and lanes each: 45 MiB */
 #define RING_SIZE 256U /* how far a thread may be ahead of the slowest */
 #define PROGRESS_STEP (UINT64_C(64) << 20)
@@ -330,7 +331,10 @@ static unsigned thread_count(const struct run *run)
         count = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : MAX_THREADS;
     if (count > MAX_THREADS)
         count = MAX_THREADS;
-    return run->units < count ? (unsigned)run->units : count;
+    uint64_t wanted = run->units - run->next_unit;
+    if (run->from.ahead)
+        wanted = (wanted + AHEAD_UNITS - 1) / AHEAD_UNITS;
+    return wanted < count ? (unsigned)wanted : count;
 }
 
 /* Works with the calling thread and as many more as can be had. */
@@ -457,18 +461,18 @@ int ss_digest_verity_of(void *bytes, size_t size, struct ss_sha256 *digest)
     return 0;
 }
 
-int ss_digest_ahead(int fd, uint64_t size, const struct ss_digest_run *how)
+int ss_digest_ahead(int fd, uint64_t from, uint64_t size, const struct ss_digest_run *how)
 {
-    const struct source from = {.fd = fd, .size = size, .how = how, .ahead = true};
+    const struct source source = {.fd = fd, .size = size, .how = how, .ahead = true};
     uint64_t end = ss_digest_memo_end(how->memo);
     struct ss_sha256 none;
     int err = 0;
 
-    struct run *run = new_run(&from);
+    struct run *run = new_run(&source);
     if (!run)
         return -ENOMEM;
     run->units = size / UNIT_SIZE < end ? size / UNIT_SIZE : end; /* whole ones */
-    run->next_unit = ss_digest_memo_first_unknown(how->memo);
+    run->next_unit = ss_digest_memo_first_unknown(how->memo, from / UNIT_SIZE);
     if (run->next_unit < run->units)
         err = run_tree(run, &none);
     free_run(run);

@@ -66,9 +66,9 @@ int ss_digest_verity(int fd, uint64_t size, const struct ss_digest_run *run, str
 #define SS_DIGEST_PADDING ((size_t)4095)
 int ss_digest_verity_of(void *bytes, size_t size, struct ss_sha256 *digest);
 
-/* Digests what of the file is in the page cache into run's memo, which must not be NULL, and nothing more: for a later
- * ss_digest_verity. Begins behind what is known from the start of the file on. Where the file system can not tell what
- * is cached nothing is read. Returns 0 or what ss_digest_verity does. */
-int ss_digest_ahead(int fd, uint64_t size, const struct ss_digest_run *run);
+/* Digests what of the file, from byte `from` on, is in the page cache into run's memo, which must not be NULL, and
+ * nothing more: for a later ss_digest_verity. Begins behind what is known from there on. Where the file system can not
+ * tell what is cached nothing is read. Returns 0 or what ss_digest_verity does. */
+int ss_digest_ahead(int fd, uint64_t from, uint64_t size, const struct ss_digest_run *run);
 
 #endif

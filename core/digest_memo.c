@@ -77,15 +77,21 @@ bool ss_digest_memo_find(struct ss_digest_memo *memo, uint64_t index, struct ss_
     return known;
 }
 
-uint64_t ss_digest_memo_first_unknown(struct ss_digest_memo *memo)
+/* With lock held. */
+static uint64_t known_from(struct ss_digest_memo *memo, uint64_t index)
+{
+    const struct unit *unit = unit_at(memo, index);
+
+    while (unit && unit->known)
+        unit = unit_at(memo, ++index);
+    return index;
+}
+
+uint64_t ss_digest_memo_first_unknown(struct ss_digest_memo *memo, uint64_t from)
 {
     pthread_mutex_lock(&memo->lock);
-    for (;; memo->known_to++) {
-        const struct unit *unit = unit_at(memo, memo->known_to);
-        if (!unit || !unit->known)
-            break;
-    }
-    uint64_t first = memo->known_to;
+    memo->known_to = known_from(memo, memo->known_to);
+    uint64_t first = from > memo->known_to ? known_from(memo, from) : memo->known_to;
     pthread_mutex_unlock(&memo->lock);
     return first;
 }

@@ -18,11 +18,11 @@ void ss_digest_memo_free(struct ss_digest_memo *memo);
 /* Bytes [start, end) were changed; UINT64_MAX: to the end, whatever that is. Cheap where nothing is remembered. */
 void ss_digest_memo_forget(struct ss_digest_memo *memo, uint64_t start, uint64_t end);
 
-/* For digest.c. find: is it remembered? first_unknown: all below are. end: none from there on ever will be. begin: it
- * is about to be read; returns what put has to be given, or 0 when it can not be remembered. put: does nothing when the
- * unit was changed since. */
+/* For digest.c. find: is it remembered? first_unknown: of unit `from` and those behind it. end: none from there on ever
+ * will be. begin: it is about to be read; returns what put has to be given, or 0 when it can not be remembered. put:
+ * does nothing when the unit was changed since. */
 bool ss_digest_memo_find(struct ss_digest_memo *memo, uint64_t unit, struct ss_sha256 *digest);
-uint64_t ss_digest_memo_first_unknown(struct ss_digest_memo *memo);
+uint64_t ss_digest_memo_first_unknown(struct ss_digest_memo *memo, uint64_t from);
 uint64_t ss_digest_memo_end(const struct ss_digest_memo *memo);
 uint64_t ss_digest_memo_begin(struct ss_digest_memo *memo, uint64_t unit);
 void ss_digest_memo_put(struct ss_digest_memo *memo, uint64_t unit, uint64_t begun, const struct ss_sha256 *digest);

@@ -8,10 +8,15 @@
 #include "core/digest_memo.h"
 
 #define WORTH (UINT64_C(8) << 20) /* bytes that are to be written between two times: who syncs often is not held up */
+#define LAG                                                                                                            \
+    (UINT64_C(64) << 20) /* bytes that may wait for their digests before their pages are dropped all the same          \
+                          */
 
 struct job {
     struct ss_save *save;
+    bool drops;    /* the pages are not to stay */
     uint64_t size; /* when it was begun */
+    uint64_t done; /* bytes whose pages are not needed any more */
     _Atomic bool stop;
 };
 
@@ -36,38 +41,47 @@ static void *digest_ahead(void *context)
     if (!atomic_load(&save->memo))
         atomic_store(&save->memo, ss_digest_memo_new());
     const struct ss_digest_run how = {.memo = atomic_load(&save->memo), .stop = &job->stop};
-    if (how.memo)
-        ss_digest_ahead(atomic_load(&save->draft), job->size, &how); /* whatever comes of it */
+    if (!how.memo)
+        return NULL;
+    ss_digest_ahead(atomic_load(&save->draft), save->dropped_to, job->size, &how); /* whatever comes of it */
+    job->done = ss_digest_memo_first_unknown(how.memo, save->dropped_to / SS_DIGEST_UNIT) * SS_DIGEST_UNIT;
     return NULL;
 }
 
-static bool is_worth_it(struct ss_fs *fs, struct ss_save *save)
-{
-    return fs->digest_full && atomic_load(&save->backing) == 0 &&
-           atomic_load(&save->written) - save->digested_at >= WORTH;
-}
-
-/* Of a draft that is not to stay in the page cache: what is on the disk now, and digested, as far as that was possible.
- * Of a last unit that is not whole the digest is yet to come. */
-static void drop_pages(const struct job *job)
-{
-    off_t whole = (off_t)(job->size / SS_DIGEST_UNIT * SS_DIGEST_UNIT);
-
-    if (whole > 0) /* 0 would mean up to the end */
-        posix_fadvise(atomic_load(&job->save->draft), 0, whole, POSIX_FADV_DONTNEED);
-}
-
-/* More is in the draft than went through this worker: it is a copy of an image, has gaps, or was begun by a worker that
- * died. That part is not in the page cache any more, and to ask for it makes the kernel read it, at each look. */
+/* More is in the draft than went through us: it is a copy of an image, or has gaps. That part may not be in the page
+ * cache, and to ask for it makes the kernel read it. What is being written now is not counted yet: hence the slack. */
 static bool is_of_others_in_part(const struct job *job)
 {
-    return job->size > atomic_load(&job->save->written);
+    return job->size > atomic_load(&job->save->written) + WORTH;
+}
+
+static bool is_worth_it(struct ss_fs *fs, const struct job *job)
+{
+    struct ss_save *save = job->save;
+
+    if (!fs->digest_full || atomic_load(&save->backing) != 0)
+        return false;
+    return job->drops ? !is_of_others_in_part(job) : atomic_load(&save->written) - save->digested_at >= WORTH;
+}
+
+/* Of a draft that is not to stay in the page cache: what is on the disk now, and digested; what is not digested
+ * (parallel writers leave gaps for a moment) when it lies far behind. That is read from the disk in the end, as is what
+ * is written again later. */
+static void drop_pages(const struct job *job)
+{
+    uint64_t old = job->size > LAG ? (job->size - LAG) / SS_DIGEST_UNIT * SS_DIGEST_UNIT : 0;
+    uint64_t to = job->done > old ? job->done : old;
+
+    if (to <= job->save->dropped_to)
+        return;
+    posix_fadvise(atomic_load(&job->save->draft), 0, (off_t)to, POSIX_FADV_DONTNEED);
+    job->save->dropped_to = to;
 }
 
 /* drops: waits for the digests, too, for when they are taken their pages are not needed any more. */
 static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, bool data_only, bool drops)
 {
-    struct job job = {.save = save};
+    struct job job = {.save = save, .drops = drops};
     bool started = false;
     pthread_t thread;
     struct stat st;
@@ -75,7 +89,9 @@ static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, bool data_onl
     bool alone = !atomic_exchange(&save->digesting, true);
     if (alone && fstat(atomic_load(&save->draft), &st) == 0)
         job.size = (uint64_t)st.st_size;
-    if (alone && is_worth_it(fs, save) && !(drops && is_of_others_in_part(&job))) {
+    if (alone && save->dropped_to > job.size)
+        save->dropped_to = 0; /* it was cut, and is written anew */
+    if (alone && is_worth_it(fs, &job)) {
         save->digested_at = atomic_load(&save->written);
         started = pthread_create(&thread, NULL, digest_ahead, &job) == 0;
     }
@@ -83,7 +99,9 @@ static int sync_and_digest(struct ss_fs *fs, struct ss_save *save, bool data_onl
     atomic_store(&job.stop, !drops);
     if (started)
         pthread_join(thread, NULL);
-    if (r == 0 && drops && (started || !fs->digest_full))
+    if (!fs->digest_full)
+        job.done = job.size;
+    if (r == 0 && drops && (started || (alone && !fs->digest_full)))
         drop_pages(&job);
     if (alone)
         atomic_store(&save->digesting, false);

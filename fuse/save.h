@@ -103,6 +103,7 @@ struct ss_save {
     _Atomic(struct ss_digest_memo *) memo; /* set once, NULL not yet */
     _Atomic bool digesting;                /* one digests at a time; he has the next one to himself, and sets memo */
     uint64_t digested_at;                  /* what `written` was then */
+    uint64_t dropped_to; /* bytes: what lies before was dropped from the page cache, by another, too */
 
     /* A write-back error is told once: nobody may take the answer "none" for good while another has the error in hand.
      */

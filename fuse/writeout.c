@@ -20,7 +20,7 @@ struct look {
 /* After so many bytes it is synced. */
 static uint64_t step_of(struct ss_save *save)
 {
-    return atomic_load(&save->unbuffered) ? UNBUFFERED_STEP : STEP;
+    return atomic_load(&save->unbuffered) && atomic_load(&save->backing) == 0 ? UNBUFFERED_STEP : STEP;
 }
 
 /* Is it being written? */

@@ -156,7 +156,7 @@ END
 
 cached() { fincore -bnro RES "$1"; }
 draft_is_cached() { [ "$(cached "$back"/.saveseal.*)" -gt "$1" ]; } # BYTES
-draft_is_dropped() { ! draft_is_cached 70000000; }
+draft_is_dropped() { ! draft_is_cached 20000000; }
 o_direct() {
     local writer_pid
     touch "$work/hold"
@@ -186,8 +186,43 @@ END
     rm "$mnt/direct"
 }
 
+# What a worker dropped its successor does not read again before the close has to.
+read_by() { awk '$1 == "read_bytes:" {print $2}' "/proc/$1/io"; } # PID: from disks
+restarted() {
+    local writer_pid
+    touch "$work/hold"
+    "$python" - "$mnt/direct" "$work" <<'END' &
+import mmap, os, sys, time
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_DIRECT)
+block = mmap.mmap(-1, 1 << 20)
+for i in range(240):
+    if i == 120:
+        open(sys.argv[2] + "/half", "w").close()
+        while os.path.exists(sys.argv[2] + "/half"):
+            time.sleep(0.01)
+    block[:8] = i.to_bytes(8, "little")
+    os.write(fd, block)
+while os.path.exists(sys.argv[2] + "/hold"):
+    time.sleep(0.01)
+os.close(fd)
+END
+    writer_pid=$!
+    wait_until 20 test -e "$work/half"
+    wait_until 10 draft_is_dropped
+    kill -KILL "$(worker)"
+    rm "$work/half"
+    wait_until 20 draft_has 251658240
+    wait_until 10 draft_is_dropped
+    check "a new worker reads little of a save with O_DIRECT again" test "$(read_by "$(worker)")" -lt 50000000
+    rm "$work/hold"
+    wait "$writer_pid"
+    check "it is sealed" sealed direct
+    rm "$mnt/direct"
+}
+
 writing() {
     o_direct
+    [ "$(stat -f -c %T "$back")" = tmpfs ] || restarted
     "$python" - "$mnt/sparse" <<'END'
 import os, sys
 fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)

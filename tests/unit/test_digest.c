@@ -526,19 +526,29 @@ static void test_ahead(void **state)
     struct ss_sha256 known;
 
     (void)state;
-    assert_int_equal(ss_digest_ahead(fd, size, &how), 0);
-    assert_int_equal(ss_digest_memo_first_unknown(memo), 20);
+    assert_int_equal(ss_digest_ahead(fd, 0, size, &how), 0);
+    assert_int_equal(ss_digest_memo_first_unknown(memo, 0), 20);
     assert_same_with(fd, size, memo);
     put(fd, "x", 1, 7 * UNIT);
     ss_digest_memo_forget(memo, 7 * UNIT, 7 * UNIT + 1);
-    assert_int_equal(ss_digest_memo_first_unknown(memo), 7);
+    assert_int_equal(ss_digest_memo_first_unknown(memo, 0), 7);
     assert_same_with(fd, size, memo);
-    assert_int_equal(ss_digest_memo_first_unknown(memo), 20);
-    assert_int_equal(ss_digest_ahead(fd, size, &how), 0); /* nothing to do */
+    assert_int_equal(ss_digest_memo_first_unknown(memo, 0), 20);
+    assert_int_equal(ss_digest_ahead(fd, 0, size, &how), 0); /* nothing to do */
     ss_digest_memo_forget(memo, 0, UINT64_MAX);
-    assert_int_equal(ss_digest_ahead(fd, 3 * UNIT, &how), 0); /* a part */
+    assert_int_equal(ss_digest_ahead(fd, 0, 3 * UNIT, &how), 0); /* a part */
     assert_true(ss_digest_memo_find(memo, 2, &known));
     assert_false(ss_digest_memo_find(memo, 3, &known));
+    ss_digest_memo_forget(memo, 0, UINT64_MAX);
+    assert_int_equal(ss_digest_ahead(fd, 5 * UNIT + 1, 9 * UNIT, &how), 0); /* whole units from there on */
+    assert_false(ss_digest_memo_find(memo, 4, &known));
+    assert_true(ss_digest_memo_find(memo, 5, &known));
+    assert_true(ss_digest_memo_find(memo, 8, &known));
+    assert_int_equal(ss_digest_memo_first_unknown(memo, 0), 0);
+    assert_int_equal(ss_digest_memo_first_unknown(memo, 5), 9);
+    assert_int_equal(ss_digest_memo_first_unknown(memo, 7), 9);
+    assert_int_equal(ss_digest_memo_first_unknown(memo, 11), 11);
+    assert_int_equal(ss_digest_ahead(fd, 9 * UNIT, 3 * UNIT, &how), 0); /* nothing to do */
     assert_same_with(fd, size, memo);
     ss_digest_memo_free(memo);
 }
