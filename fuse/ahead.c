@@ -69,10 +69,12 @@ static bool is_worth_it(struct ss_fs *fs, const struct job *job)
  * is written again later. */
 static void drop_pages(const struct job *job)
 {
+    uint64_t to = job->save->dropped_to;
     uint64_t old = job->size > LAG ? (job->size - LAG) / SS_DIGEST_UNIT * SS_DIGEST_UNIT : 0;
-    uint64_t to = job->done > old ? job->done : old;
 
-    if (to <= job->save->dropped_to)
+    to = job->done > to ? job->done : to;
+    to = old > to ? old : to;
+    if (to == 0) /* which would mean up to the end */
         return;
     posix_fadvise(atomic_load(&job->save->draft), 0, (off_t)to, POSIX_FADV_DONTNEED);
     job->save->dropped_to = to;
