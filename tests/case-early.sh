@@ -113,7 +113,7 @@ peak_kib() {
 # However big what is saved: digests are taken, and data are synced, in a bounded memory.
 bounded_memory() {
     local before saver savers=()
-    grep -qE 'libasan|libtsan' <(ldd "$SAVESEALFS") && return
+    is_sanitized "$SAVESEALFS" && return
     start_daemon
     before=$(peak_kib)
     for saver in 1 2 3; do

@@ -10,10 +10,8 @@ python=$(PATH=/usr/bin:/bin command -v python3 || command -v python3)
 command -v qemu-img >/dev/null || skip "no qemu-img"
 mkdir "$work/files"
 
-# A sanitizer's memory is not the program's.
 most=65536
-"$SAVESEAL" --version >/dev/null 2>&1
-grep -qE 'libasan|libtsan' <(ldd "$SAVESEAL") && most=0
+! is_sanitized "$SAVESEAL" || most=0
 check "the answers are right, and take at most 64 MiB" "$python" "$lib/hostile.py" "$SAVESEAL" "$TEST_BIN_DIR/peak" "$work/files" $most
 
 # 2 TiB of tables, in a hole.

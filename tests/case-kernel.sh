@@ -157,20 +157,28 @@ END
 cached() { fincore -bnro RES "$1"; }
 draft_is_cached() { [ "$(cached "$back"/.saveseal.*)" -gt "$1" ]; } # BYTES
 draft_is_dropped() { ! draft_is_cached 20000000; }
-o_direct() {
-    local writer_pid
-    touch "$work/hold"
-    "$python" - "$mnt/direct" "$work/hold" <<'END' &
+# Begins to write 200 MiB with O_DIRECT: waits in the middle and in the end, as long as the files of these names are there.
+write_direct() {
+    "$python" - "$mnt/direct" "$work" <<'END' &
 import mmap, os, sys, time
 fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_DIRECT)
 block = mmap.mmap(-1, 1 << 20)
+def wait(name):
+    while os.path.exists(os.path.join(sys.argv[2], name)):
+        time.sleep(0.01)
 for i in range(200):
+    if i == 100:
+        wait("middle")
     block[:8] = i.to_bytes(8, "little")
     os.write(fd, block)
-while os.path.exists(sys.argv[2]):
-    time.sleep(0.01)
+wait("hold")
 os.close(fd)
 END
+}
+o_direct() {
+    local writer_pid
+    touch "$work/hold"
+    write_direct
     writer_pid=$!
     wait_until 20 draft_has 209715200
     if [ "$(stat -f -c %T "$back")" != tmpfs ]; then
@@ -190,28 +198,14 @@ END
 read_by() { awk '$1 == "read_bytes:" {print $2}' "/proc/$1/io"; } # PID: from disks
 restarted() {
     local writer_pid
-    touch "$work/hold"
-    "$python" - "$mnt/direct" "$work" <<'END' &
-import mmap, os, sys, time
-fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_DIRECT)
-block = mmap.mmap(-1, 1 << 20)
-for i in range(240):
-    if i == 120:
-        open(sys.argv[2] + "/half", "w").close()
-        while os.path.exists(sys.argv[2] + "/half"):
-            time.sleep(0.01)
-    block[:8] = i.to_bytes(8, "little")
-    os.write(fd, block)
-while os.path.exists(sys.argv[2] + "/hold"):
-    time.sleep(0.01)
-os.close(fd)
-END
+    touch "$work"/{middle,hold}
+    write_direct
     writer_pid=$!
-    wait_until 20 test -e "$work/half"
+    wait_until 20 draft_has 104857600
     wait_until 10 draft_is_dropped
     kill -KILL "$(worker)"
-    rm "$work/half"
-    wait_until 20 draft_has 251658240
+    rm "$work/middle"
+    wait_until 20 draft_has 209715200
     wait_until 10 draft_is_dropped
     check "a new worker reads little of a save with O_DIRECT again" test "$(read_by "$(worker)")" -lt 50000000
     rm "$work/hold"

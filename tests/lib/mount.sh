@@ -90,14 +90,17 @@ start_daemon() {
     }
 }
 
-# stop_daemon: unmounts; the daemon must end by itself with status 0.
-# The same under strace, which holds up system calls of it, and writes TRACE. LeakSanitizer does not work there.
+# Was PROGRAM built with a sanitizer? Its memory is not the program's.
+is_sanitized() { ldd "$1" | grep -E 'libasan|libtsan' >/dev/null; }
+
+# start_daemon under strace, which holds up system calls of it, and writes TRACE. LeakSanitizer does not work there.
 start_held_up() { # TRACE CALL MICROSECONDS[:when=WHEN] [OPTION...]
     local by="strace -f -qq -o $1 -e trace=$2 -e inject=$2:delay_enter=$3"
     shift 3
     ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 SAVESEALFS_RUN="$by ${SAVESEALFS_RUN:-}" start_daemon "$@"
 }
 
+# stop_daemon: unmounts; the daemon must end by itself with status 0.
 stop_daemon() {
     umount "$mnt" || return 1
     wait "$daemon"
