@@ -5,14 +5,14 @@
 
 #include "hasher.h"
 
-static IMB_MGR *manager(struct ss_lanes *lanes)
+static IMB_MGR *manager_of(struct ss_lanes *lanes)
 {
     return (IMB_MGR *)(void *)lanes;
 }
 
-static bool has(uint64_t flags)
+static bool has_all(uint64_t features, uint64_t flags)
 {
-    return (imb_get_feature_flags() & flags) == flags;
+    return (features & flags) == flags;
 }
 
 /* 16 lanes, SHA instructions for two at a time, or 8 lanes; else NULL. Not init_mb_mgr_auto: it asks the processor and
@@ -20,11 +20,13 @@ static bool has(uint64_t flags)
  * instructions, which are faster. */
 static void (*best_way(void))(IMB_MGR *)
 {
-    if (has(IMB_CPUFLAGS_AVX512) && __builtin_cpu_supports("avx512f"))
+    const uint64_t features = imb_get_feature_flags(); /* asks the processor: slow in a virtual machine */
+
+    if (has_all(features, IMB_CPUFLAGS_AVX512) && __builtin_cpu_supports("avx512f"))
         return init_mb_mgr_avx512;
-    if (has(IMB_CPUFLAGS_SSE_T2))
+    if (has_all(features, IMB_CPUFLAGS_SSE_T2))
         return init_mb_mgr_sse;
-    if (has(IMB_CPUFLAGS_AVX2) && __builtin_cpu_supports("avx2"))
+    if (has_all(features, IMB_CPUFLAGS_AVX2) && __builtin_cpu_supports("avx2"))
         return init_mb_mgr_avx2;
     return NULL;
 }
@@ -47,7 +49,7 @@ static struct ss_lanes *open_lanes(void)
 static void close_lanes(struct ss_lanes *lanes)
 {
     if (lanes)
-        free_mb_mgr(manager(lanes));
+        free_mb_mgr(manager_of(lanes));
 }
 
 /* What comes back is another job, or none while there are lanes free. */
@@ -78,8 +80,8 @@ static bool digest(struct ss_lanes *lanes, const struct ss_hasher_job *jobs, siz
     IMB_JOB *last;
 
     for (size_t i = 0; i < count; i++)
-        done += is_done(submit(manager(lanes), &jobs[i], len));
-    while ((last = IMB_FLUSH_JOB(manager(lanes))))
+        done += is_done(submit(manager_of(lanes), &jobs[i], len));
+    while ((last = IMB_FLUSH_JOB(manager_of(lanes))))
         done += is_done(last);
     return done == count;
 }

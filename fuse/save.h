@@ -99,11 +99,11 @@ struct ss_save {
 
     pthread_mutex_t preparing; /* one preparation at a time */
 
-    /* Of ahead.c, and of this worker alone. */
+    /* Of ahead.c. The first two are of this worker alone; the others are as its predecessor left them. */
     _Atomic(struct ss_digest_memo *) memo; /* set once, NULL not yet */
-    _Atomic bool digesting;                /* one digests at a time; he has the next one to himself, and sets memo */
+    _Atomic bool digesting;                /* one digests at a time; he sets memo, and has the next two to himself */
     uint64_t digested_at;                  /* what `written` was then */
-    uint64_t dropped_to; /* bytes: what lies before was dropped from the page cache, by another, too */
+    uint64_t dropped_to;                   /* bytes: what lies before was dropped from the page cache */
 
     /* A write-back error is told once: nobody may take the answer "none" for good while another has the error in hand.
      */
